@@ -1,0 +1,88 @@
+# How everything in Sotto is compiled, and the helpers that the folders' CMakeLists.txt use:
+#
+#   sotto_library(NAME SRCS a.cc b.cc [DEPS lib ...])
+#   sotto_binary(NAME SRCS main.cc [DEPS lib ...])             -> build/<preset>/bin/NAME
+#   sotto_test(NAME SRCS a_test.cc ... [DEPS lib ...] [MAIN])  -> ctest entry NAME (MAIN: it brings its own main())
+#   sotto_fuzz(NAME SRCS a_fuzz.cc [DEPS lib ...] [CORPUS dir]) -> only with SOTTO_FUZZ; a short run is a ctest entry
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+
+find_program(SOTTO_CCACHE ccache)
+if(SOTTO_CCACHE)
+  set(CMAKE_C_COMPILER_LAUNCHER ${SOTTO_CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${SOTTO_CCACHE})
+endif()
+
+add_library(sotto_flags INTERFACE)
+target_include_directories(sotto_flags INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_options(sotto_flags INTERFACE
+  -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wcast-align -Wundef -Werror -fno-strict-aliasing)
+# Debian's Abseil is built as C++14: its string_view is its own type, so StrCat refuses
+# std::string_view. Sotto formats messages with {fmt}.
+if(SOTTO_NATIVE)
+  target_compile_options(sotto_flags INTERFACE -march=native)
+endif()
+if(SOTTO_DEBUG_OPTIMIZE)
+  target_compile_options(sotto_flags INTERFACE -O1)
+endif()
+if(SOTTO_SANITIZE)
+  target_compile_options(sotto_flags INTERFACE
+    -fsanitize=${SOTTO_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -O1)
+  target_link_options(sotto_flags INTERFACE -fsanitize=${SOTTO_SANITIZE})
+endif()
+if(SOTTO_FUZZ)
+  target_compile_options(sotto_flags INTERFACE -fsanitize=fuzzer-no-link)
+  target_link_options(sotto_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
+function(sotto_library name)
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SRCS})
+  target_link_libraries(${name} PUBLIC sotto_flags ${ARG_DEPS})
+endfunction()
+
+function(sotto_binary name)
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SRCS})
+  target_link_libraries(${name} PRIVATE sotto_flags ${ARG_DEPS})
+endfunction()
+
+function(sotto_test name)
+  cmake_parse_arguments(ARG "MAIN" "" "SRCS;DEPS" ${ARGN})
+  if(NOT SOTTO_TESTS)
+    return()
+  endif()
+  add_executable(${name} ${ARG_SRCS})
+  set(main GTest::gmock_main)
+  if(ARG_MAIN)
+    set(main GTest::gmock)
+  endif()
+  target_link_libraries(${name} PRIVATE sotto_flags ${ARG_DEPS} ${main})
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 300)
+endfunction()
+
+function(sotto_fuzz name)
+  cmake_parse_arguments(ARG "" "CORPUS" "SRCS;DEPS" ${ARGN})
+  if(NOT SOTTO_FUZZ)
+    return()
+  endif()
+  add_executable(${name} ${ARG_SRCS})
+  target_link_libraries(${name} PRIVATE sotto_flags ${ARG_DEPS})
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  set(seconds 10)
+  if(DEFINED ENV{SOTTO_FUZZ_SECONDS})
+    set(seconds $ENV{SOTTO_FUZZ_SECONDS})
+  endif()
+  # New inputs go to the build tree; the corpus in the source tree is read only.
+  set(found ${CMAKE_CURRENT_BINARY_DIR}/${name}.found)
+  file(MAKE_DIRECTORY ${found})
+  add_test(NAME fuzz.${name}
+           COMMAND ${name} -max_total_time=${seconds} -timeout=10 -rss_limit_mb=2048 -print_final_stats=1
+                   -artifact_prefix=${CMAKE_CURRENT_BINARY_DIR}/ ${found} ${ARG_CORPUS})
+  set_tests_properties(fuzz.${name} PROPERTIES LABELS fuzz TIMEOUT 600)
+endfunction()

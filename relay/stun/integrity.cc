@@ -1,0 +1,142 @@
+#include "relay/stun/integrity.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include <array>
+
+#include "relay/wire/big_endian.h"
+
+namespace sotto::relay {
+namespace {
+
+constexpr size_t kSha1BlockSize = 64;
+constexpr size_t kSha1Size = 20;
+constexpr size_t kSha256Size = 32;
+
+// One digest context per thread: OpenSSL 3's HMAC functions look the algorithm up and allocate on
+// every call, which costs several times the hash itself.
+class Hasher {
+ public:
+  explicit Hasher(const char* name)
+      : digest_(EVP_MD_fetch(nullptr, name, nullptr)), context_(EVP_MD_CTX_new()) {}
+  ~Hasher() {
+    EVP_MD_CTX_free(context_);
+    EVP_MD_free(digest_);
+  }
+  Hasher(const Hasher&) = delete;
+  Hasher& operator=(const Hasher&) = delete;
+
+  // HMAC (RFC 2104) with a digest of 64-byte blocks, as SHA-1 and SHA-256 are.
+  void Hmac(std::span<const uint8_t> key, std::span<const std::span<const uint8_t>> parts,
+            std::span<uint8_t> out) {
+    std::array<uint8_t, kSha1BlockSize> block = {};
+    if (key.size() > block.size()) {
+      EVP_DigestInit_ex2(context_, digest_, nullptr);
+      EVP_DigestUpdate(context_, key.data(), key.size());
+      EVP_DigestFinal_ex(context_, block.data(), nullptr);
+    } else {
+      std::copy(key.begin(), key.end(), block.begin());
+    }
+    for (uint8_t& byte : block) byte ^= 0x36;
+    EVP_DigestInit_ex2(context_, digest_, nullptr);
+    EVP_DigestUpdate(context_, block.data(), block.size());
+    for (std::span<const uint8_t> part : parts) {
+      EVP_DigestUpdate(context_, part.data(), part.size());
+    }
+    EVP_DigestFinal_ex(context_, out.data(), nullptr);
+    for (uint8_t& byte : block) byte ^= 0x36 ^ 0x5c;
+    EVP_DigestInit_ex2(context_, digest_, nullptr);
+    EVP_DigestUpdate(context_, block.data(), block.size());
+    EVP_DigestUpdate(context_, out.data(), out.size());
+    EVP_DigestFinal_ex(context_, out.data(), nullptr);
+    OPENSSL_cleanse(block.data(), block.size());
+  }
+
+ private:
+  EVP_MD* digest_;
+  EVP_MD_CTX* context_;
+};
+
+// The message up to the integrity attribute, with the length field as if the attribute were the
+// last one: what its MAC covers.
+struct Covered {
+  std::array<uint8_t, kStunHeaderSize> header;
+  std::span<const uint8_t> attributes;
+};
+
+Covered CoveredBy(const StunMessage& message, const StunAttribute& attribute) {
+  Covered covered;
+  const std::span<const uint8_t> bytes = message.bytes();
+  std::copy_n(bytes.begin(), kStunHeaderSize, covered.header.begin());
+  const size_t end = attribute.offset + 4 + attribute.value.size();
+  StoreBe16(&covered.header[2], static_cast<uint16_t>(end - kStunHeaderSize));
+  covered.attributes = bytes.subspan(kStunHeaderSize, attribute.offset - kStunHeaderSize);
+  return covered;
+}
+
+}  // namespace
+
+void HmacSha1(std::span<const uint8_t> key, std::span<const std::span<const uint8_t>> parts,
+              std::span<uint8_t, 20> out) {
+  thread_local Hasher hasher("SHA1");
+  hasher.Hmac(key, parts, out);
+}
+
+void HmacSha256(std::span<const uint8_t> key, std::span<const std::span<const uint8_t>> parts,
+                std::span<uint8_t, 32> out) {
+  thread_local Hasher hasher("SHA256");
+  hasher.Hmac(key, parts, out);
+}
+
+bool VerifyIntegrity(const StunMessage& message, std::span<const uint8_t> key) {
+  const auto attribute = message.Find(StunAttributeType::kMessageIntegrity);
+  if (!attribute || attribute->value.size() != kSha1Size) return false;
+  const Covered covered = CoveredBy(message, *attribute);
+  const std::span<const uint8_t> parts[] = {covered.header, covered.attributes};
+  std::array<uint8_t, kSha1Size> mac;
+  HmacSha1(key, parts, mac);
+  return CRYPTO_memcmp(mac.data(), attribute->value.data(), mac.size()) == 0;
+}
+
+bool VerifyIntegritySha256(const StunMessage& message, std::span<const uint8_t> key) {
+  const auto attribute = message.Find(StunAttributeType::kMessageIntegritySha256);
+  // RFC 8489, section 14.6: truncated to no less than 16 bytes, and a multiple of 4.
+  if (!attribute || attribute->value.size() < 16 || attribute->value.size() > kSha256Size ||
+      attribute->value.size() % 4 != 0) {
+    return false;
+  }
+  const Covered covered = CoveredBy(message, *attribute);
+  const std::span<const uint8_t> parts[] = {covered.header, covered.attributes};
+  std::array<uint8_t, kSha256Size> mac;
+  HmacSha256(key, parts, mac);
+  return CRYPTO_memcmp(mac.data(), attribute->value.data(), attribute->value.size()) == 0;
+}
+
+uint32_t Crc32(std::span<const uint8_t> bytes) {
+  static constexpr std::array<uint32_t, 256> kTable = [] {
+    std::array<uint32_t, 256> table = {};
+    for (uint32_t i = 0; i < 256; ++i) {
+      uint32_t crc = i;
+      for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) ? 0xEDB88320u : 0);
+      table[i] = crc;
+    }
+    return table;
+  }();
+  uint32_t crc = 0xffffffff;
+  for (uint8_t byte : bytes) crc = (crc >> 8) ^ kTable[(crc ^ byte) & 0xff];
+  return ~crc;
+}
+
+bool VerifyFingerprint(const StunMessage& message) {
+  const auto attribute = message.Find(StunAttributeType::kFingerprint);
+  if (!attribute || attribute->value.size() != 4 ||
+      attribute->offset + 8 != message.bytes().size()) {
+    return false;
+  }
+  const uint32_t expected = Crc32(message.bytes().first(attribute->offset)) ^ 0x5354554e;
+  return LoadBe32(attribute->value.data()) == expected;
+}
+
+}  // namespace sotto::relay

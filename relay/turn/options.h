@@ -1,0 +1,83 @@
+// What an operator decides about the TURN server. Plain values: the daemon reads them from its
+// configuration file, tests write them down. Validate() says what is wrong with them.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "relay/wire/ip_address.h"
+
+namespace sotto::relay {
+
+enum class PeerPolicyKind : uint8_t {
+  kPublic,  // any peer that no rule refuses
+  kRelay,   // only relayed addresses of this fleet
+  kCall,    // only the other leg of the same, armed call
+};
+
+struct PeerPolicyOptions {
+  PeerPolicyKind kind = PeerPolicyKind::kPublic;
+  // `deny` wins over `allow`; `allow` admits private ranges and nothing that is always refused.
+  // With kRelay, `allow` names the relayed addresses of the fleet's other relays.
+  std::vector<IpPrefix> allow;
+  std::vector<IpPrefix> deny;
+};
+
+struct AuthOptions {
+  // User name to password. With kCall a user name has the form of relay/turn/call_name.h.
+  std::map<std::string, std::string> users;
+  // Secrets of time-limited credentials; the first is the one to mint with, all are accepted.
+  std::vector<std::string> shared_secrets;
+  uint32_t nonce_lifetime_s = 3600;
+  // Refuse requests that carry MESSAGE-INTEGRITY (SHA-1) and not MESSAGE-INTEGRITY-SHA256.
+  bool require_sha256 = false;
+};
+
+// Bounds, so that no client can take what others need. Zero means "no bound" only where said.
+struct LimitOptions {
+  uint32_t max_allocations = 100'000;
+  uint32_t max_allocations_per_user = 0;  // 486; 0: no bound
+  uint32_t max_permissions_per_allocation = 64;
+  uint32_t max_channels_per_allocation = 64;
+  uint32_t max_allocations_per_leg = 16;  // of one side of one call
+  // Bytes a second by which answers to unauthenticated requests may exceed what was sent to get
+  // them, for each source prefix (IPv4 /24, IPv6 /56), and the burst.
+  uint32_t unauthenticated_excess_rate = 64 * 1024;
+  uint32_t unauthenticated_excess_burst = 256 * 1024;
+};
+
+struct LifetimeOptions {
+  // RFC 8656, section 7.2: the default is the least that is granted.
+  uint32_t default_s = 600;
+  uint32_t max_s = 3600;
+  // RFC 8656, sections 9 and 12: fixed by the RFC, here for tests' sake alone.
+  uint32_t permission_s = 300;
+  uint32_t channel_s = 600;
+  uint32_t reservation_s = 30;
+};
+
+struct ServerOptions {
+  std::string realm;
+  std::vector<TransportAddress> listen;
+  std::vector<IpAddress> relay_addresses;  // at most 16
+  std::pair<uint16_t, uint16_t> relay_ports = {49152, 65535};  // inclusive
+  AuthOptions auth;
+  PeerPolicyOptions peers;
+  LimitOptions limits;
+  LifetimeOptions lifetimes;
+  // kCall: arm each call as soon as it exists. For tests and demonstrations.
+  bool arm_calls_at_once = false;
+
+  // INVALID_ARGUMENT with one sentence that names the option, as the configuration file spells it
+  // ([turn] realm, [turn.auth] shared_secrets, ...), and what would be right.
+  absl::Status Validate() const;
+};
+
+// Passwords and shared secrets shorter than this are refused by Validate().
+constexpr size_t kMinSecretSize = 8;
+
+}  // namespace sotto::relay

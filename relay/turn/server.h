@@ -1,0 +1,154 @@
+// The TURN server (RFC 8656): allocations, permissions, channels, calls. No sockets, no threads, no
+// clock: datagrams and the time are passed in, and what is to be sent comes back.
+//
+// Everything runs on one thread. A dataplane learns of each change through the ForwardingPlane and
+// then moves data by itself; the server's own data path (ChannelData, Send, data from peers) does
+// the same work, packet by packet, and is the reference that the dataplane is tested against.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "relay/forwarding.h"
+#include "relay/turn/options.h"
+#include "relay/wire/ip_address.h"
+
+namespace sotto::relay {
+
+// The time of one call into the server.
+struct Now {
+  MonotonicMs monotonic_ms = 0;
+  int64_t unix_s = 0;  // for time-limited credentials alone
+};
+
+// Why a datagram led to nothing. Each has a name and a sentence in discard.cc.
+enum class Discard : uint8_t {
+  kNone,
+  kMalformed,            // neither STUN nor ChannelData, or not well-formed
+  kUnexpectedClass,      // a response, or an indication that servers don't take
+  kBadFingerprint,
+  kNoAllocation,         // data from a client that has none
+  kNoChannel,            // ChannelData on an unbound channel
+  kNoPermission,         // to or from a peer without one
+  kPeerRefused,          // the peer policy refuses the address
+  kCallNotArmed,         // or not the other leg of the call
+  kAnswerBudget,         // an unauthenticated answer would amplify, and the budget is spent
+  kNoRelayedFamily,      // the peer's family has no relayed address
+  kDontFragmentUnsupported,
+  kCount,
+};
+std::string_view DiscardName(Discard discard);
+std::string_view DiscardRemedy(Discard discard);  // one sentence for the operator
+
+// What the caller must do after a datagram: at most one thing.
+struct Outcome {
+  enum class Kind : uint8_t { kNothing, kToClient, kToPeer };
+  Kind kind = Kind::kNothing;
+  Discard discard = Discard::kNone;  // with kNothing
+  // kToClient: send `bytes` from path.server to path.client. kToPeer: send `bytes` from `relayed`
+  // to `peer`. The bytes view the buffer (or the datagram) that was passed in.
+  ClientPath path;
+  TransportAddress relayed;
+  TransportAddress peer;
+  bool dont_fragment = false;
+  std::span<const uint8_t> bytes;
+};
+
+// The ICMP attribute of RFC 8656, section 18.13.
+struct IcmpError {
+  uint8_t type = 0;
+  uint8_t code = 0;
+  uint32_t data = 0;  // e.g. the MTU
+};
+
+// What an operator sees of an allocation.
+struct AllocationInfo {
+  LegId id = 0;
+  ClientPath path;
+  std::string username;
+  std::optional<TransportAddress> relayed_v4;
+  std::optional<TransportAddress> relayed_v6;
+  MonotonicMs created_at = 0;
+  MonotonicMs expires_at = 0;
+  uint32_t permissions = 0;
+  uint32_t channels = 0;
+};
+
+// Sums since the start; each request counts once.
+struct ServerCounters {
+  uint64_t requests = 0;
+  uint64_t allocations_created = 0;
+  uint64_t allocations_ended = 0;
+  uint64_t allocations_expired = 0;
+  uint64_t permissions_created = 0;
+  uint64_t channels_created = 0;
+  uint64_t auth_failures = 0;
+  uint64_t stale_nonces = 0;
+  std::array<uint64_t, 700> error_responses = {};  // by error code
+  std::array<uint64_t, static_cast<size_t>(Discard::kCount)> discards = {};
+};
+
+class Server {
+ public:
+  // Bytes that an answer's buffer must hold: the largest answer, or a datagram with its wrapping.
+  static constexpr size_t kMaxDatagram = 65536;
+  static constexpr size_t kMaxWrapping = 128;
+
+  // `options` must be valid (ServerOptions::Validate). `plane` must outlive the server.
+  Server(ServerOptions options, ForwardingPlane& plane);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // A datagram that arrived at a listening address. `buffer` is where an answer is built; it must
+  // hold datagram.size() + kMaxWrapping bytes, 2048 at least, and must not overlap the datagram.
+  Outcome HandleClientDatagram(const ClientPath& path, std::span<const uint8_t> datagram,
+                               const Now& now, std::span<uint8_t> buffer);
+
+  // A datagram from `peer` that arrived at a relayed address.
+  Outcome HandlePeerDatagram(const TransportAddress& relayed, const TransportAddress& peer,
+                             std::span<const uint8_t> datagram, const Now& now,
+                             std::span<uint8_t> buffer);
+
+  // An ICMP error about a datagram that went from `relayed` to `peer` (RFC 8656, section 11.5):
+  // a Data indication with an ICMP attribute for the client, if the peer has a permission.
+  Outcome HandlePeerError(const TransportAddress& relayed, const TransportAddress& peer,
+                          const IcmpError& error, const Now& now, std::span<uint8_t> buffer);
+
+  // Ends what has expired, looking at no more than `budget` allocations. Call it often; a full
+  // round over all allocations takes several calls. Data never flows past its end in any case.
+  void Tick(const Now& now, uint32_t budget = 64);
+
+  // Calls (policy `call`). A call that has no leg yet may be armed: it is remembered, with a bound
+  // on how many and for how long. A disarmed call keeps its legs but nothing flows; an ended one
+  // loses them. NOT_FOUND, FAILED_PRECONDITION (another policy), RESOURCE_EXHAUSTED.
+  absl::Status ArmCall(std::string_view call, const Now& now);
+  absl::Status DisarmCall(std::string_view call, const Now& now);
+  absl::Status EndCall(std::string_view call, const Now& now);
+
+  // Ends an allocation at once, as its client would. NOT_FOUND if there is none.
+  absl::Status EndAllocation(LegId id, const Now& now);
+
+  // Visits the allocations in the order of their ids; stops when `visit` returns false.
+  void ForEachAllocation(const std::function<bool(const AllocationInfo&)>& visit) const;
+
+  uint32_t allocation_count() const;
+  // Ports taken from the pool (allocations and reservations), and ports that those hold: always
+  // equal, or a port has leaked.
+  uint32_t ports_in_use() const;
+  uint32_t ports_held() const;
+  const ServerCounters& counters() const;
+  const ServerOptions& options() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sotto::relay
