@@ -46,6 +46,36 @@ constexpr bool IsComprehensionRequired(StunAttributeType type) {
   return static_cast<uint16_t>(type) < 0x8000;
 }
 
+// Whether a relay knows what the attribute means: what it doesn't, and must, is answered with 420.
+constexpr bool IsUnderstood(StunAttributeType type) {
+  switch (type) {
+    case StunAttributeType::kMappedAddress:
+    case StunAttributeType::kUsername:
+    case StunAttributeType::kMessageIntegrity:
+    case StunAttributeType::kErrorCode:
+    case StunAttributeType::kUnknownAttributes:
+    case StunAttributeType::kChannelNumber:
+    case StunAttributeType::kLifetime:
+    case StunAttributeType::kXorPeerAddress:
+    case StunAttributeType::kData:
+    case StunAttributeType::kRealm:
+    case StunAttributeType::kNonce:
+    case StunAttributeType::kXorRelayedAddress:
+    case StunAttributeType::kRequestedAddressFamily:
+    case StunAttributeType::kEvenPort:
+    case StunAttributeType::kRequestedTransport:
+    case StunAttributeType::kDontFragment:
+    case StunAttributeType::kMessageIntegritySha256:
+    case StunAttributeType::kPasswordAlgorithm:
+    case StunAttributeType::kUserHash:
+    case StunAttributeType::kXorMappedAddress:
+    case StunAttributeType::kReservationToken:
+      return true;
+    default:
+      return !IsComprehensionRequired(type);
+  }
+}
+
 // PASSWORD-ALGORITHM values (RFC 8489, section 18.5).
 enum class PasswordAlgorithm : uint16_t { kMd5 = 0x0001, kSha256 = 0x0002 };
 
@@ -69,20 +99,34 @@ enum class StunError : uint16_t {
 
 constexpr const char* ReasonPhrase(StunError error) {
   switch (error) {
-    case StunError::kTryAlternate: return "Try Alternate";
-    case StunError::kBadRequest: return "Bad Request";
-    case StunError::kUnauthenticated: return "Unauthenticated";
-    case StunError::kForbidden: return "Forbidden";
-    case StunError::kUnknownAttribute: return "Unknown Attribute";
-    case StunError::kAllocationMismatch: return "Allocation Mismatch";
-    case StunError::kStaleNonce: return "Stale Nonce";
-    case StunError::kAddressFamilyNotSupported: return "Address Family not Supported";
-    case StunError::kWrongCredentials: return "Wrong Credentials";
-    case StunError::kUnsupportedTransportProtocol: return "Unsupported Transport Protocol";
-    case StunError::kPeerAddressFamilyMismatch: return "Peer Address Family Mismatch";
-    case StunError::kAllocationQuotaReached: return "Allocation Quota Reached";
-    case StunError::kServerError: return "Server Error";
-    case StunError::kInsufficientCapacity: return "Insufficient Capacity";
+    case StunError::kTryAlternate:
+      return "Try Alternate";
+    case StunError::kBadRequest:
+      return "Bad Request";
+    case StunError::kUnauthenticated:
+      return "Unauthenticated";
+    case StunError::kForbidden:
+      return "Forbidden";
+    case StunError::kUnknownAttribute:
+      return "Unknown Attribute";
+    case StunError::kAllocationMismatch:
+      return "Allocation Mismatch";
+    case StunError::kStaleNonce:
+      return "Stale Nonce";
+    case StunError::kAddressFamilyNotSupported:
+      return "Address Family not Supported";
+    case StunError::kWrongCredentials:
+      return "Wrong Credentials";
+    case StunError::kUnsupportedTransportProtocol:
+      return "Unsupported Transport Protocol";
+    case StunError::kPeerAddressFamilyMismatch:
+      return "Peer Address Family Mismatch";
+    case StunError::kAllocationQuotaReached:
+      return "Allocation Quota Reached";
+    case StunError::kServerError:
+      return "Server Error";
+    case StunError::kInsufficientCapacity:
+      return "Insufficient Capacity";
   }
   return "";
 }

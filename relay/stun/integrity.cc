@@ -2,25 +2,36 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 
+#include <algorithm>
 #include <array>
+#include <cstdio>
+#include <cstdlib>
 
 #include "relay/wire/big_endian.h"
 
 namespace sotto::relay {
 namespace {
 
-constexpr size_t kSha1BlockSize = 64;
+constexpr size_t kBlockSize = 64;  // of SHA-1 and of SHA-256
 constexpr size_t kSha1Size = 20;
 constexpr size_t kSha256Size = 32;
+
+// A digest that fails would leave a MAC of stale bytes, so there is no going on without it.
+void Require(bool ok) {
+  if (ok) return;
+  std::fputs("OpenSSL can't compute SHA-1 or SHA-256; is its provider disabled (FIPS)?\n", stderr);
+  std::abort();
+}
 
 // One digest context per thread: OpenSSL 3's HMAC functions look the algorithm up and allocate on
 // every call, which costs several times the hash itself.
 class Hasher {
  public:
   explicit Hasher(const char* name)
-      : digest_(EVP_MD_fetch(nullptr, name, nullptr)), context_(EVP_MD_CTX_new()) {}
+      : digest_(EVP_MD_fetch(nullptr, name, nullptr)), context_(EVP_MD_CTX_new()) {
+    Require(digest_ != nullptr && context_ != nullptr);
+  }
   ~Hasher() {
     EVP_MD_CTX_free(context_);
     EVP_MD_free(digest_);
@@ -31,30 +42,34 @@ class Hasher {
   // HMAC (RFC 2104) with a digest of 64-byte blocks, as SHA-1 and SHA-256 are.
   void Hmac(std::span<const uint8_t> key, std::span<const std::span<const uint8_t>> parts,
             std::span<uint8_t> out) {
-    std::array<uint8_t, kSha1BlockSize> block = {};
+    std::array<uint8_t, kBlockSize> block = {};
     if (key.size() > block.size()) {
-      EVP_DigestInit_ex2(context_, digest_, nullptr);
-      EVP_DigestUpdate(context_, key.data(), key.size());
-      EVP_DigestFinal_ex(context_, block.data(), nullptr);
+      Begin(key);
+      End(block.data());
     } else {
       std::copy(key.begin(), key.end(), block.begin());
     }
     for (uint8_t& byte : block) byte ^= 0x36;
-    EVP_DigestInit_ex2(context_, digest_, nullptr);
-    EVP_DigestUpdate(context_, block.data(), block.size());
-    for (std::span<const uint8_t> part : parts) {
-      EVP_DigestUpdate(context_, part.data(), part.size());
-    }
-    EVP_DigestFinal_ex(context_, out.data(), nullptr);
+    Begin(block);
+    for (std::span<const uint8_t> part : parts) Add(part);
+    End(out.data());
     for (uint8_t& byte : block) byte ^= 0x36 ^ 0x5c;
-    EVP_DigestInit_ex2(context_, digest_, nullptr);
-    EVP_DigestUpdate(context_, block.data(), block.size());
-    EVP_DigestUpdate(context_, out.data(), out.size());
-    EVP_DigestFinal_ex(context_, out.data(), nullptr);
+    Begin(block);
+    Add(out);
+    End(out.data());
     OPENSSL_cleanse(block.data(), block.size());
   }
 
  private:
+  void Begin(std::span<const uint8_t> bytes) {
+    Require(EVP_DigestInit_ex2(context_, digest_, nullptr) == 1);
+    Add(bytes);
+  }
+  void Add(std::span<const uint8_t> bytes) {
+    Require(EVP_DigestUpdate(context_, bytes.data(), bytes.size()) == 1);
+  }
+  void End(uint8_t* out) { Require(EVP_DigestFinal_ex(context_, out, nullptr) == 1); }
+
   EVP_MD* digest_;
   EVP_MD_CTX* context_;
 };

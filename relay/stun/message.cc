@@ -14,10 +14,19 @@ constexpr size_t kAttributeHeaderSize = 4;
 
 constexpr size_t Padded(size_t size) { return (size + 3) & ~size_t{3}; }
 
-constexpr bool IsIntegrityOrFingerprint(StunAttributeType type) {
-  return type == StunAttributeType::kMessageIntegrity ||
-         type == StunAttributeType::kMessageIntegritySha256 ||
-         type == StunAttributeType::kFingerprint;
+// The order in which attributes may stand: each of the closing three once, in this order, and
+// nothing else behind the first of them (RFC 8489, sections 14.5 to 14.7).
+constexpr uint8_t Rank(StunAttributeType type) {
+  switch (type) {
+    case StunAttributeType::kMessageIntegrity:
+      return 1;
+    case StunAttributeType::kMessageIntegritySha256:
+      return 2;
+    case StunAttributeType::kFingerprint:
+      return 3;
+    default:
+      return 0;
+  }
 }
 
 // XORs `bytes` with the magic cookie followed by the transaction id.
@@ -43,38 +52,35 @@ std::optional<StunMessage> StunMessage::Parse(std::span<const uint8_t> datagram)
 
   StunMessage message;
   message.bytes_ = datagram;
-  message.method_ = static_cast<StunMethod>((type & 0x000f) | ((type & 0x00e0) >> 1) |
-                                            ((type & 0x3e00) >> 2));
+  message.method_ =
+      static_cast<StunMethod>((type & 0x000f) | ((type & 0x00e0) >> 1) | ((type & 0x3e00) >> 2));
   message.class_ = static_cast<StunClass>(((type & 0x0010) >> 4) | ((type & 0x0100) >> 7));
   std::memcpy(message.transaction_id_.data(), datagram.data() + 8, 12);
 
-  message.visible_end_ = datagram.size();
   ByteReader reader(datagram);
   reader.Skip(kStunHeaderSize);
   while (reader.remaining() > 0) {
-    const size_t offset = reader.position();
-    uint16_t attribute_type = 0;
     uint16_t size = 0;
-    reader.ReadU16(attribute_type);
+    reader.Skip(2);
     reader.ReadU16(size);
     if (!reader.Skip(Padded(size))) return std::nullopt;
-    if (IsIntegrityOrFingerprint(static_cast<StunAttributeType>(attribute_type)) &&
-        offset < message.visible_end_) {
-      message.visible_end_ = offset;
-    }
   }
   return message;
 }
 
-bool StunMessage::Next(size_t& offset, StunAttribute& attribute) const {
+bool StunMessage::Next(Position& position, StunAttribute& attribute) const {
   // Parse() has checked that every attribute lies within the message.
-  while (offset < bytes_.size()) {
-    const size_t size = LoadBe16(&bytes_[offset + 2]);
-    attribute.type = static_cast<StunAttributeType>(LoadBe16(&bytes_[offset]));
-    attribute.value = bytes_.subspan(offset + kAttributeHeaderSize, size);
-    attribute.offset = offset;
-    offset += kAttributeHeaderSize + Padded(size);
-    if (attribute.offset < visible_end_ || IsIntegrityOrFingerprint(attribute.type)) return true;
+  while (position.offset < bytes_.size()) {
+    const size_t size = LoadBe16(&bytes_[position.offset + 2]);
+    attribute.type = static_cast<StunAttributeType>(LoadBe16(&bytes_[position.offset]));
+    attribute.value = bytes_.subspan(position.offset + kAttributeHeaderSize, size);
+    attribute.offset = position.offset;
+    position.offset += kAttributeHeaderSize + Padded(size);
+    const uint8_t rank = Rank(attribute.type);
+    if (rank > position.rank || position.rank == 0) {
+      position.rank = rank;
+      return true;
+    }
   }
   return false;
 }
@@ -221,6 +227,7 @@ void StunBuilder::AddIntegrity(std::span<const uint8_t> key) {
 
 void StunBuilder::AddIntegritySha256(std::span<const uint8_t> key, size_t mac_size) {
   const size_t covered = size_;
+  if (mac_size < 16 || mac_size > 32 || mac_size % 4 != 0) failed_ = true;
   const std::span<uint8_t> mac = Reserve(StunAttributeType::kMessageIntegritySha256, mac_size);
   if (failed_) return;
   SetLength();

@@ -49,10 +49,10 @@ struct StunAttribute {
 // A well-formed STUN message. Views the bytes that it was parsed from.
 //
 // Well-formed: first two bits zero, magic cookie, a length that is a multiple of four and equals
-// what the datagram holds, and attributes that fill it exactly. What stands behind
-// MESSAGE-INTEGRITY is left out, but for MESSAGE-INTEGRITY-SHA256 and FINGERPRINT (RFC 8489,
-// sections 14.5 to 14.7), so nothing that an attacker appended to an authenticated message is
-// ever seen.
+// what the datagram holds, and attributes that fill it exactly. Behind MESSAGE-INTEGRITY only
+// MESSAGE-INTEGRITY-SHA256 and FINGERPRINT are seen, behind MESSAGE-INTEGRITY-SHA256 only
+// FINGERPRINT, and behind FINGERPRINT nothing (RFC 8489, sections 14.5 to 14.7), so nothing that
+// an attacker appended to an authenticated message is ever seen.
 class StunMessage {
  public:
   static std::optional<StunMessage> Parse(std::span<const uint8_t> datagram);
@@ -69,9 +69,9 @@ class StunMessage {
   // Calls `visit(const StunAttribute&)` for each attribute in order; stops when it returns false.
   template <typename Visitor>
   void ForEach(Visitor visit) const {
-    size_t offset = kStunHeaderSize;
+    Position position;
     StunAttribute attribute;
-    while (Next(offset, attribute)) {
+    while (Next(position, attribute)) {
       if (!visit(attribute)) return;
     }
   }
@@ -83,12 +83,16 @@ class StunMessage {
   std::optional<TransportAddress> FindXorAddress(StunAttributeType type) const;
 
  private:
+  struct Position {
+    size_t offset = kStunHeaderSize;
+    uint8_t rank = 0;  // of the last of the closing attributes that has been passed; 0: none
+  };
+
   StunMessage() = default;
-  // Reads the attribute at `offset` and moves on; false at the end of what may be seen.
-  bool Next(size_t& offset, StunAttribute& attribute) const;
+  // Reads the next attribute that may be seen and moves on; false at the end.
+  bool Next(Position& position, StunAttribute& attribute) const;
 
   std::span<const uint8_t> bytes_;
-  size_t visible_end_ = 0;  // attributes from here on, integrity and fingerprint apart, don't count
   StunMethod method_{};
   StunClass class_{};
   TransactionId transaction_id_{};
@@ -109,14 +113,14 @@ class StunBuilder {
 
   void Add(StunAttributeType type, std::span<const uint8_t> value);
   void AddText(StunAttributeType type, std::string_view value);
-  void AddU8(StunAttributeType type, uint8_t value);    // one byte and three of padding (RFFU zero)
+  void AddU8(StunAttributeType type, uint8_t value);  // one byte and three of padding (RFFU zero)
   void AddU32(StunAttributeType type, uint32_t value);
   void AddEmpty(StunAttributeType type) { Add(type, {}); }
   void AddXorAddress(StunAttributeType type, const TransportAddress& address);
   // ERROR-CODE (RFC 8489, section 14.8). `code` is 300 to 699.
   void AddError(int code, std::string_view reason);
   void AddIntegrity(std::span<const uint8_t> key);
-  // `mac_size` is 16 to 32, a multiple of 4 (RFC 8489, section 14.6).
+  // `mac_size` is 16 to 32, a multiple of 4 (RFC 8489, section 14.6), or the builder has failed.
   void AddIntegritySha256(std::span<const uint8_t> key, size_t mac_size = 32);
   void AddFingerprint();
 

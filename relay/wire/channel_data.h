@@ -6,6 +6,7 @@
 //   (over UDP: padding to a multiple of 4 may follow, and is not counted in Length)
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>

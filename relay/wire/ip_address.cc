@@ -15,8 +15,8 @@ namespace {
 // The mask of a prefix of `length` bits in an address of `bits` bits.
 unsigned __int128 PrefixMask(int length, int bits) {
   if (length == 0) return 0;
-  unsigned __int128 all =
-      bits == 128 ? ~static_cast<unsigned __int128>(0) : (static_cast<unsigned __int128>(1) << bits) - 1;
+  unsigned __int128 all = bits == 128 ? ~static_cast<unsigned __int128>(0)
+                                      : (static_cast<unsigned __int128>(1) << bits) - 1;
   return all & ~((static_cast<unsigned __int128>(1) << (bits - length)) - 1);
 }
 
@@ -32,14 +32,15 @@ IpAddress FromInteger(unsigned __int128 value, IpFamily family) {
   return IpAddress::V4(bytes[12], bytes[13], bytes[14], bytes[15]);
 }
 
-bool ParsePort(std::string_view text, uint16_t& port) {
+// A decimal number of at most five digits, without sign or space.
+bool ParseU16(std::string_view text, uint16_t& out) {
   uint32_t value = 0;
   if (text.empty() || text.size() > 5 ||
       !std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; }) ||
       !absl::SimpleAtoi(absl::string_view(text.data(), text.size()), &value) || value > 65535) {
     return false;
   }
-  port = static_cast<uint16_t>(value);
+  out = static_cast<uint16_t>(value);
   return true;
 }
 
@@ -59,10 +60,13 @@ IpAddress IpAddress::V6(std::span<const uint8_t, 16> bytes) {
 absl::StatusOr<IpAddress> IpAddress::Parse(std::string_view text) {
   const std::string copy(text);
   std::array<uint8_t, 16> bytes;
-  if (inet_pton(AF_INET, copy.c_str(), bytes.data()) == 1) {
-    return V4(bytes[0], bytes[1], bytes[2], bytes[3]);
+  // inet_pton() would stop at a NUL and take what stands before it.
+  if (text.find('\0') == std::string_view::npos) {
+    if (inet_pton(AF_INET, copy.c_str(), bytes.data()) == 1) {
+      return V4(bytes[0], bytes[1], bytes[2], bytes[3]);
+    }
+    if (inet_pton(AF_INET6, copy.c_str(), bytes.data()) == 1) return V6(bytes);
   }
-  if (inet_pton(AF_INET6, copy.c_str(), bytes.data()) == 1) return V6(bytes);
   return absl::InvalidArgumentError(
       fmt::format("\"{}\" is not an IP address; write it like 192.0.2.1 or 2001:db8::1", text));
 }
@@ -91,7 +95,7 @@ absl::StatusOr<IpPrefix> IpPrefix::Parse(std::string_view text) {
   const int bits = Bits(address->family());
   if (slash == std::string_view::npos) return IpPrefix(*address, bits);
   uint16_t length = 0;
-  if (!ParsePort(text.substr(slash + 1), length) || length > bits) {
+  if (!ParseU16(text.substr(slash + 1), length) || length > bits) {
     return absl::InvalidArgumentError(
         fmt::format("\"{}\" has no valid prefix length; write one from 0 to {}", text, bits));
   }
@@ -108,12 +112,14 @@ bool IpPrefix::Contains(const IpAddress& ip) const {
   return (ip.ToInteger() & PrefixMask(length_, Bits(ip.family()))) == address_.ToInteger();
 }
 
-std::string IpPrefix::ToString() const { return fmt::format("{}/{}", address_.ToString(), length_); }
+std::string IpPrefix::ToString() const {
+  return fmt::format("{}/{}", address_.ToString(), length_);
+}
 
 absl::StatusOr<TransportAddress> TransportAddress::Parse(std::string_view text) {
   const size_t colon = text.rfind(':');
   TransportAddress result;
-  if (colon != std::string_view::npos && ParsePort(text.substr(colon + 1), result.port)) {
+  if (colon != std::string_view::npos && ParseU16(text.substr(colon + 1), result.port)) {
     std::string_view host = text.substr(0, colon);
     const bool bracketed = host.size() >= 2 && host.front() == '[' && host.back() == ']';
     if (bracketed) host = host.substr(1, host.size() - 2);

@@ -60,7 +60,7 @@ class IpAddress {
   IpFamily family_ = IpFamily::kV4;
 };
 
-// A CIDR prefix. Compared as one integer, never byte by byte.
+// A CIDR prefix. Compared as one integer, never byte by byte. The default value is 0.0.0.0/0.
 class IpPrefix {
  public:
   constexpr IpPrefix() = default;

@@ -22,7 +22,7 @@ class SourceBudget {
 
  private:
   struct Bucket {
-    uint64_t tokens_ms = 0;   // tokens times 1000
+    uint64_t tokens_ms = 0;  // tokens times 1000
     uint64_t updated_ms = 0;
     bool used = false;
   };
