@@ -23,8 +23,10 @@ struct PeerPolicyOptions {
   PeerPolicyKind kind = PeerPolicyKind::kPublic;
   // `deny` wins over `allow`; `allow` admits private ranges and nothing that is always refused.
   // With kRelay, `allow` names the relayed addresses of the fleet's other relays.
-  std::vector<IpPrefix> allow;
-  std::vector<IpPrefix> deny;
+  std::vector<IpPrefix> allow = {};
+  std::vector<IpPrefix> deny = {};
+
+  bool operator==(const PeerPolicyOptions&) const = default;
 };
 
 struct AuthOptions {
@@ -33,8 +35,10 @@ struct AuthOptions {
   // Secrets of time-limited credentials; the first is the one to mint with, all are accepted.
   std::vector<std::string> shared_secrets;
   uint32_t nonce_lifetime_s = 3600;
-  // Refuse requests that carry MESSAGE-INTEGRITY (SHA-1) and not MESSAGE-INTEGRITY-SHA256.
+  // Offer SHA-256 alone, and refuse requests whose key is an MD5 or whose MAC is a SHA-1.
   bool require_sha256 = false;
+
+  bool operator==(const AuthOptions&) const = default;
 };
 
 // Bounds, so that no client can take what others need. Zero means "no bound" only where said.
@@ -44,10 +48,15 @@ struct LimitOptions {
   uint32_t max_permissions_per_allocation = 64;
   uint32_t max_channels_per_allocation = 64;
   uint32_t max_allocations_per_leg = 16;  // of one side of one call
+  // STUN requests a second that one source prefix (IPv4 /24, IPv6 /56) may make; twice as many in
+  // a burst.
+  uint32_t requests_per_prefix = 2'000;
   // Bytes a second by which answers to unauthenticated requests may exceed what was sent to get
   // them, for each source prefix (IPv4 /24, IPv6 /56), and the burst.
   uint32_t unauthenticated_excess_rate = 64 * 1024;
   uint32_t unauthenticated_excess_burst = 256 * 1024;
+
+  bool operator==(const LimitOptions&) const = default;
 };
 
 struct LifetimeOptions {
@@ -58,12 +67,14 @@ struct LifetimeOptions {
   uint32_t permission_s = 300;
   uint32_t channel_s = 600;
   uint32_t reservation_s = 30;
+
+  bool operator==(const LifetimeOptions&) const = default;
 };
 
 struct ServerOptions {
   std::string realm;
   std::vector<TransportAddress> listen;
-  std::vector<IpAddress> relay_addresses;  // at most 16
+  std::vector<IpAddress> relay_addresses;                      // at most 16
   std::pair<uint16_t, uint16_t> relay_ports = {49152, 65535};  // inclusive
   AuthOptions auth;
   PeerPolicyOptions peers;
@@ -75,6 +86,8 @@ struct ServerOptions {
   // INVALID_ARGUMENT with one sentence that names the option, as the configuration file spells it
   // ([turn] realm, [turn.auth] shared_secrets, ...), and what would be right.
   absl::Status Validate() const;
+
+  bool operator==(const ServerOptions&) const = default;
 };
 
 // Passwords and shared secrets shorter than this are refused by Validate().

@@ -30,17 +30,18 @@ struct Now {
 // Why a datagram led to nothing. Each has a name and a sentence in discard.cc.
 enum class Discard : uint8_t {
   kNone,
-  kMalformed,            // neither STUN nor ChannelData, or not well-formed
-  kUnexpectedClass,      // a response, or an indication that servers don't take
+  kMalformed,        // neither STUN nor ChannelData, or not well-formed
+  kUnexpectedClass,  // a response, or an indication that servers don't take
   kBadFingerprint,
-  kNoAllocation,         // data from a client that has none
-  kNoChannel,            // ChannelData on an unbound channel
-  kNoPermission,         // to or from a peer without one
-  kPeerRefused,          // the peer policy refuses the address
-  kCallNotArmed,         // or not the other leg of the call
-  kAnswerBudget,         // an unauthenticated answer would amplify, and the budget is spent
-  kNoRelayedFamily,      // the peer's family has no relayed address
-  kDontFragmentUnsupported,
+  kNoAllocation,      // data from a client that has none
+  kNoChannel,         // ChannelData on an unbound channel
+  kNoPermission,      // to or from a peer without one
+  kPeerRefused,       // the peer policy refuses the address
+  kCallNotArmed,      // or not the other leg of the call
+  kAnswerBudget,      // an unauthenticated answer would amplify, and the budget is spent
+  kNoRelayedFamily,   // the peer's family has no relayed address
+  kUnknownAttribute,  // an indication with an attribute that must be understood and isn't
+  kIcmpNotRelayed,    // an ICMP error of a type that clients aren't told of
   kCount,
 };
 std::string_view DiscardName(Discard discard);
@@ -53,18 +54,19 @@ struct Outcome {
   Discard discard = Discard::kNone;  // with kNothing
   // kToClient: send `bytes` from path.server to path.client. kToPeer: send `bytes` from `relayed`
   // to `peer`. The bytes view the buffer (or the datagram) that was passed in.
-  ClientPath path;
-  TransportAddress relayed;
-  TransportAddress peer;
+  ClientPath path = {};
+  TransportAddress relayed = {};
+  TransportAddress peer = {};
   bool dont_fragment = false;
-  std::span<const uint8_t> bytes;
+  std::span<const uint8_t> bytes = {};
 };
 
-// The ICMP attribute of RFC 8656, section 18.13.
+// The ICMP attribute of RFC 8656, section 18.13. `type` is of ICMP or ICMPv6 as the peer is.
 struct IcmpError {
   uint8_t type = 0;
   uint8_t code = 0;
-  uint32_t data = 0;  // e.g. the MTU
+  uint32_t data =
+      0;  // the MTU with "fragmentation needed" and "packet too big"; else not looked at
 };
 
 // What an operator sees of an allocation.
@@ -127,7 +129,8 @@ class Server {
 
   // Calls (policy `call`). A call that has no leg yet may be armed: it is remembered, with a bound
   // on how many and for how long. A disarmed call keeps its legs but nothing flows; an ended one
-  // loses them. NOT_FOUND, FAILED_PRECONDITION (another policy), RESOURCE_EXHAUSTED.
+  // loses them. INVALID_ARGUMENT (not a call id: relay/turn/call_name.h), NOT_FOUND,
+  // FAILED_PRECONDITION (another policy), RESOURCE_EXHAUSTED.
   absl::Status ArmCall(std::string_view call, const Now& now);
   absl::Status DisarmCall(std::string_view call, const Now& now);
   absl::Status EndCall(std::string_view call, const Now& now);

@@ -1,0 +1,225 @@
+// Allocate (RFC 8656, section 7).
+#include <algorithm>
+#include <utility>
+
+#include "relay/turn/call_name.h"
+#include "relay/turn/server_impl.h"
+#include "relay/wire/big_endian.h"
+
+namespace sotto::relay {
+namespace {
+
+using enum StunAttributeType;
+
+constexpr uint8_t kUdpProtocol = 17;
+constexpr uint8_t kReserveNextPort = 0x80;  // the R bit of EVEN-PORT
+
+// The family that REQUESTED-ADDRESS-FAMILY or ADDITIONAL-ADDRESS-FAMILY names, 0 if malformed.
+uint8_t FamilyValue(const StunAttribute& attribute) {
+  return attribute.value.size() == 4 ? attribute.value[0] : 0;
+}
+
+}  // namespace
+
+bool Server::Impl::Relays(IpFamily family) const {
+  return std::ranges::any_of(options_.relay_addresses,
+                             [&](const IpAddress& ip) { return ip.family() == family; });
+}
+
+Outcome Server::Impl::HandleAllocate(const Request& request) {
+  const MonotonicMs now = request.now.monotonic_ms;
+  if (const Allocation* allocation = allocations_.Get(request.leg)) {
+    if (allocation->transaction_id == request.message.transaction_id() &&
+        allocation->username == request.auth.username) {
+      return AnswerAllocate(request, *allocation);
+    }
+    transactions_.Remember(TransactionKey(request), StunError::kAllocationMismatch, now);
+    return Reject(request, StunError::kAllocationMismatch);
+  }
+  if (request.auth.expiry_unix_s && *request.auth.expiry_unix_s < request.now.unix_s) {
+    ++counters_.auth_failures;
+    return Reject(request, StunError::kUnauthenticated);
+  }
+  if (const std::optional<StunError> error = Allocate(request)) {
+    transactions_.Remember(TransactionKey(request), *error, now);
+    return Reject(request, *error);
+  }
+  return AnswerAllocate(request, *allocations_.Get(allocations_.Find(request.path)));
+}
+
+// The order of the checks is that of section 7.2.
+std::optional<StunError> Server::Impl::ParseWish(const StunMessage& message, Wish& wish) const {
+  const auto transport = message.Find(kRequestedTransport);
+  if (!transport || transport->value.size() != 4) return StunError::kBadRequest;
+  if (transport->value[0] != kUdpProtocol) return StunError::kUnsupportedTransportProtocol;
+
+  const auto token = message.Find(kReservationToken);
+  const auto even_port = message.Find(kEvenPort);
+  const auto requested = message.Find(kRequestedAddressFamily);
+  const auto additional = message.Find(kAdditionalAddressFamily);
+  if (token) {
+    if (even_port || requested || additional || token->value.size() != 8) {
+      return StunError::kBadRequest;
+    }
+    wish.reservation_token = LoadBe64(token->value.data());
+    return std::nullopt;
+  }
+  if ((requested && additional) || (requested && requested->value.size() != 4) ||
+      (even_port && even_port->value.size() != 1)) {
+    return StunError::kBadRequest;
+  }
+  wish.even = even_port.has_value();
+  wish.reserve = even_port && (even_port->value[0] & kReserveNextPort) != 0;
+  if (additional) {
+    if (wish.reserve || FamilyValue(*additional) != static_cast<uint8_t>(IpFamily::kV6)) {
+      return StunError::kBadRequest;
+    }
+    wish.additional = true;
+    wish.families = {true, true};
+    return std::nullopt;
+  }
+  const uint8_t value = requested ? FamilyValue(*requested) : static_cast<uint8_t>(IpFamily::kV4);
+  for (IpFamily family : kFamilies) {
+    if (value != static_cast<uint8_t>(family) || !Relays(family)) continue;
+    wish.families[FamilyIndex(family)] = true;
+    return std::nullopt;
+  }
+  return StunError::kAddressFamilyNotSupported;
+}
+
+std::optional<StunError> Server::Impl::CheckQuota(const Request& request) const {
+  if (allocations_.size() >= options_.limits.max_allocations) {
+    return StunError::kInsufficientCapacity;
+  }
+  if (quota_.Reached(request.auth.name)) return StunError::kAllocationQuotaReached;
+  if (policy_.kind() != PeerPolicyKind::kCall) return std::nullopt;
+  const std::optional<CallName> name = ParseCallName(request.auth.name);
+  if (!name) return StunError::kForbidden;
+  const Call* call = calls_.Get(calls_.Find(name->call, request.now.monotonic_ms));
+  if (call != nullptr && call->LegsOf(name->side) >= options_.limits.max_allocations_per_leg) {
+    return StunError::kAllocationQuotaReached;
+  }
+  return std::nullopt;
+}
+
+std::optional<Server::Impl::HeldPort> Server::Impl::TakePort(IpFamily family, const Wish& wish) {
+  const auto count = static_cast<uint32_t>(options_.relay_addresses.size());
+  const uint32_t start = random_.Below(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    const auto index = static_cast<uint8_t>((start + i) % count);
+    if (options_.relay_addresses[index].family() != family) continue;
+    PortPool& pool = ports_[index];
+    const std::optional<uint16_t> port = wish.reserve ? pool.TakePair(random_)
+                                         : wish.even  ? pool.TakeEven(random_)
+                                                      : pool.TakeAny(random_);
+    if (port) return HeldPort{index, *port};
+  }
+  return std::nullopt;
+}
+
+// Gives the allocation its relayed addresses; false if there are none to be had.
+bool Server::Impl::HoldPorts(const Wish& wish, MonotonicMs now, Allocation& allocation,
+                             std::optional<HeldPort>& sibling) {
+  if (wish.reservation_token) {
+    const Reservation* reservation = reservations_.Find(*wish.reservation_token, now);
+    if (reservation == nullptr) return false;
+    Allocation::Relayed& relayed =
+        allocation.Of(options_.relay_addresses[reservation->address].family());
+    relayed.port = reservation->port;
+    relayed.address = reservation->address;
+    return true;
+  }
+  bool any = false;
+  for (IpFamily family : kFamilies) {
+    if (!wish.families[FamilyIndex(family)]) continue;
+    const std::optional<HeldPort> held = TakePort(family, wish);
+    if (!held) continue;
+    any = true;
+    allocation.Of(family).port = held->port;
+    allocation.Of(family).address = held->address;
+    if (wish.reserve) sibling = HeldPort{held->address, static_cast<uint16_t>(held->port + 1)};
+  }
+  return any;
+}
+
+std::optional<StunError> Server::Impl::Allocate(const Request& request) {
+  const MonotonicMs now = request.now.monotonic_ms;
+  Wish wish;
+  if (const auto error = ParseWish(request.message, wish)) return error;
+  const std::optional<uint32_t> lifetime = RequestedLifetime(request.message);
+  if (!lifetime) return StunError::kBadRequest;
+  if (const auto error = CheckQuota(request)) return error;
+
+  Allocation allocation;
+  std::optional<HeldPort> sibling;
+  if (!HoldPorts(wish, now, allocation, sibling)) return StunError::kInsufficientCapacity;
+  const uint32_t seconds = *lifetime == 0 ? options_.lifetimes.default_s : *lifetime;
+  for (Allocation::Relayed& relayed : allocation.relayed) {
+    if (relayed.port != 0) relayed.expires_at = now + uint64_t{seconds} * 1000;
+  }
+  allocation.path = request.path;
+  allocation.username = request.auth.username;
+  allocation.key = request.auth.key;
+  allocation.transaction_id = request.message.transaction_id();
+  allocation.created_at = now;
+
+  const LegId id = allocations_.Insert(std::move(allocation));
+  Allocation& made = *allocations_.Get(id);
+  if (policy_.kind() == PeerPolicyKind::kCall) {
+    const CallName name = *ParseCallName(request.auth.name);
+    made.side = name.side;
+    made.call = calls_.AddLeg(name.call, id, name.side, options_.arm_calls_at_once, now);
+  }
+  if (!plane_.Upsert(LegOf(id, made)).ok()) {
+    for (const Allocation::Relayed& relayed : made.relayed) {
+      // A reserved port stays with its reservation.
+      if (relayed.port != 0 && !wish.reservation_token) ReleasePort(relayed.address, relayed.port);
+    }
+    if (sibling) ReleasePort(sibling->address, sibling->port);
+    calls_.RemoveLeg(made.call, id, now);
+    allocations_.Erase(id);
+    return StunError::kInsufficientCapacity;
+  }
+  if (wish.reservation_token) {
+    quota_.Release(reservations_.Take(*wish.reservation_token).quota_name);
+  }
+  quota_.Take(request.auth.name);
+  if (sibling) {
+    while (made.reservation_token == 0) made.reservation_token = random_.U64();
+    quota_.Take(request.auth.name);
+    reservations_.Add({.token = made.reservation_token,
+                       .port = sibling->port,
+                       .address = sibling->address,
+                       .quota_name = QuotaName(made),
+                       .expires_at = now + uint64_t{options_.lifetimes.reservation_s} * 1000});
+  }
+  ++counters_.allocations_created;
+  return std::nullopt;
+}
+
+Outcome Server::Impl::AnswerAllocate(const Request& request, const Allocation& allocation) {
+  StunBuilder answer = Answer(request, StunClass::kSuccess);
+  for (IpFamily family : kFamilies) {
+    if (const auto relayed = RelayedAddress(allocation, family)) {
+      answer.AddXorAddress(kXorRelayedAddress, *relayed);
+    } else if (request.message.Has(kAdditionalAddressFamily)) {
+      const StunError error =
+          Relays(family) ? StunError::kInsufficientCapacity : StunError::kAddressFamilyNotSupported;
+      const int code = static_cast<int>(error);
+      const uint8_t head[4] = {static_cast<uint8_t>(family), 0, static_cast<uint8_t>(code / 100),
+                               static_cast<uint8_t>(code % 100)};
+      answer.AddText(kAddressErrorCode,
+                     std::string(reinterpret_cast<const char*>(head), 4) + ReasonPhrase(error));
+    }
+  }
+  answer.AddU32(kLifetime, SecondsLeft(allocation.expires_at(), request.now.monotonic_ms));
+  if (allocation.reservation_token != 0) {
+    std::array<uint8_t, 8> token;
+    StoreBe64(token.data(), allocation.reservation_token);
+    answer.Add(kReservationToken, token);
+  }
+  answer.AddXorAddress(kXorMappedAddress, request.path.client);
+  return Finish(request, answer);
+}
+
+}  // namespace sotto::relay

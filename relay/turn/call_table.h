@@ -1,0 +1,68 @@
+// The calls of peer policy `call`: which legs stand on which side, and whether data may flow.
+//
+// A call comes into being with its first leg or when it is armed, and ends with its last leg; an
+// armed call without legs is remembered for a while, because its legs may be on their way, or
+// reconnecting. One thread only.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
+#include "relay/forwarding.h"
+#include "relay/turn/slab.h"
+
+namespace sotto::relay {
+
+// How long an armed call without legs is remembered.
+constexpr MonotonicMs kIdleCallMs = 10 * 60 * 1000;
+
+struct Call {
+  struct Leg {
+    LegId id = 0;
+    uint8_t side = 0;
+  };
+  std::string name;
+  bool armed = false;
+  MonotonicMs forgotten_at = 0;  // while it has no legs
+  absl::InlinedVector<Leg, 2> legs = {};
+
+  uint32_t LegsOf(uint8_t side) const;
+};
+
+class CallTable {
+ public:
+  // At most `max_idle` calls without legs are remembered.
+  explicit CallTable(uint32_t max_idle) : max_idle_(max_idle) {}
+
+  // A call's number, 0 if it isn't known. Numbers are used again once a call is forgotten.
+  uint32_t Find(std::string_view name, MonotonicMs now) const;
+  Call* Get(uint32_t number) { return number == 0 ? nullptr : slab_.Get(number - 1); }
+  const Call* Get(uint32_t number) const { return const_cast<CallTable*>(this)->Get(number); }
+
+  // The number of the call, made if need be.
+  uint32_t AddLeg(std::string_view name, LegId leg, uint8_t side, bool arm, MonotonicMs now);
+  void RemoveLeg(uint32_t number, LegId leg, MonotonicMs now);
+  // Remembers an armed call that has no legs; 0 if there are too many of them.
+  uint32_t AddIdle(std::string_view name, MonotonicMs now);
+  void Forget(uint32_t number);
+
+  // Forgets idle calls whose time is over; looks at up to `budget` calls.
+  void Tick(MonotonicMs now, uint32_t budget);
+
+  uint32_t size() const { return slab_.size(); }
+  uint32_t idle() const { return idle_; }
+
+ private:
+  uint32_t Create(std::string_view name);
+
+  uint32_t max_idle_;
+  uint32_t idle_ = 0;
+  uint32_t scan_ = 0;
+  Slab<Call> slab_;
+  absl::flat_hash_map<std::string, uint32_t> by_name_;
+};
+
+}  // namespace sotto::relay

@@ -1,0 +1,96 @@
+// The peer policy `call`: which legs reach each other, and when.
+#include <fmt/format.h>
+
+#include "relay/turn/call_name.h"
+#include "relay/turn/server_impl.h"
+
+namespace sotto::relay {
+
+CallSide Server::Impl::SideOf(const Allocation& allocation) const {
+  const Call* call = calls_.Get(allocation.call);
+  if (call == nullptr) return {};
+  return {allocation.call, allocation.side, call->armed};
+}
+
+bool Server::Impl::CallPermits(const Allocation& allocation, const TransportAddress& peer) const {
+  const Allocation* other = allocations_.Get(FindRelayed(peer));
+  return CallsConnect(SideOf(allocation), other == nullptr ? CallSide{} : SideOf(*other));
+}
+
+bool Server::Impl::IsOtherLeg(const Allocation& allocation, const TransportAddress& peer) const {
+  const Allocation* other = allocations_.Get(FindRelayed(peer));
+  return other != nullptr && other->call != 0 && other->call == allocation.call &&
+         other->side != allocation.side;
+}
+
+absl::Status Server::Impl::CheckCallRequest(std::string_view name) const {
+  if (policy_.kind() != PeerPolicyKind::kCall) {
+    return absl::FailedPreconditionError(
+        "[turn.peers] policy is not \"call\", so there are no calls to control; set it to "
+        "\"call\"");
+  }
+  if (!IsCallId(name)) {
+    return absl::InvalidArgumentError(
+        fmt::format("\"{}\" is not a call id; write 1 to {} characters of A-Z a-z 0-9 . _ ~ and -",
+                    name, kMaxCallIdSize));
+  }
+  return absl::OkStatus();
+}
+
+std::vector<LegId> Server::Impl::PublishCall(uint32_t number) {
+  std::vector<LegId> failed;
+  for (const Call::Leg& leg : calls_.Get(number)->legs) {
+    if (!plane_.Upsert(LegOf(leg.id, *allocations_.Get(leg.id))).ok()) failed.push_back(leg.id);
+  }
+  return failed;
+}
+
+absl::Status Server::Impl::ArmCall(std::string_view name, const Now& now) {
+  if (absl::Status status = CheckCallRequest(name); !status.ok()) return status;
+  const uint32_t number = calls_.Find(name, now.monotonic_ms);
+  Call* call = calls_.Get(number);
+  if (call == nullptr || call->legs.empty()) {
+    if (calls_.AddIdle(name, now.monotonic_ms) != 0) return absl::OkStatus();
+    return absl::ResourceExhaustedError(fmt::format(
+        "{} calls are armed and have no leg yet; arm \"{}\" once one of its legs is allocated",
+        calls_.idle(), name));
+  }
+  call->armed = true;
+  if (PublishCall(number).empty()) return absl::OkStatus();
+  call->armed = false;
+  for (LegId leg : PublishCall(number)) End(leg, now.monotonic_ms);
+  return absl::ResourceExhaustedError(
+      fmt::format("the dataplane has no room to connect call \"{}\"; try again", name));
+}
+
+absl::Status Server::Impl::DisarmCall(std::string_view name, const Now& now) {
+  if (absl::Status status = CheckCallRequest(name); !status.ok()) return status;
+  const uint32_t number = calls_.Find(name, now.monotonic_ms);
+  Call* call = calls_.Get(number);
+  if (call == nullptr) return absl::NotFoundError(fmt::format("there is no call \"{}\"", name));
+  if (call->legs.empty()) {
+    calls_.Forget(number);
+    return absl::OkStatus();
+  }
+  call->armed = false;
+  // A leg that can't be told to stop must not go on.
+  for (LegId leg : PublishCall(number)) End(leg, now.monotonic_ms);
+  return absl::OkStatus();
+}
+
+absl::Status Server::Impl::EndCall(std::string_view name, const Now& now) {
+  if (absl::Status status = CheckCallRequest(name); !status.ok()) return status;
+  const uint32_t number = calls_.Find(name, now.monotonic_ms);
+  Call* call = calls_.Get(number);
+  if (call == nullptr) return absl::NotFoundError(fmt::format("there is no call \"{}\"", name));
+  call->armed = false;  // so that it isn't remembered when its last leg is gone
+  if (call->legs.empty()) {
+    calls_.Forget(number);
+    return absl::OkStatus();
+  }
+  const auto legs = call->legs;
+  for (const Call::Leg& leg : legs) End(leg.id, now.monotonic_ms);
+  return absl::OkStatus();
+}
+
+}  // namespace sotto::relay

@@ -1,0 +1,50 @@
+#include "relay/turn/server.h"
+
+#include <utility>
+
+#include "relay/turn/server_impl.h"
+
+namespace sotto::relay {
+
+Server::Server(ServerOptions options, ForwardingPlane& plane)
+    : impl_(std::make_unique<Impl>(std::move(options), plane)) {}
+Server::~Server() = default;
+
+Outcome Server::HandleClientDatagram(const ClientPath& path, std::span<const uint8_t> datagram,
+                                     const Now& now, std::span<uint8_t> buffer) {
+  return impl_->HandleClientDatagram(path, datagram, now, buffer);
+}
+Outcome Server::HandlePeerDatagram(const TransportAddress& relayed, const TransportAddress& peer,
+                                   std::span<const uint8_t> datagram, const Now& now,
+                                   std::span<uint8_t> buffer) {
+  return impl_->HandlePeerDatagram(relayed, peer, datagram, now, buffer);
+}
+Outcome Server::HandlePeerError(const TransportAddress& relayed, const TransportAddress& peer,
+                                const IcmpError& error, const Now& now, std::span<uint8_t> buffer) {
+  return impl_->HandlePeerError(relayed, peer, error, now, buffer);
+}
+void Server::Tick(const Now& now, uint32_t budget) { impl_->Tick(now, budget); }
+
+absl::Status Server::ArmCall(std::string_view call, const Now& now) {
+  return impl_->ArmCall(call, now);
+}
+absl::Status Server::DisarmCall(std::string_view call, const Now& now) {
+  return impl_->DisarmCall(call, now);
+}
+absl::Status Server::EndCall(std::string_view call, const Now& now) {
+  return impl_->EndCall(call, now);
+}
+absl::Status Server::EndAllocation(LegId id, const Now& now) {
+  return impl_->EndAllocation(id, now);
+}
+void Server::ForEachAllocation(const std::function<bool(const AllocationInfo&)>& visit) const {
+  impl_->ForEachAllocation(visit);
+}
+
+uint32_t Server::allocation_count() const { return impl_->allocation_count(); }
+uint32_t Server::ports_in_use() const { return impl_->ports_in_use(); }
+uint32_t Server::ports_held() const { return impl_->ports_held(); }
+const ServerCounters& Server::counters() const { return impl_->counters(); }
+const ServerOptions& Server::options() const { return impl_->options(); }
+
+}  // namespace sotto::relay

@@ -1,0 +1,214 @@
+#include "relay/turn/server_impl.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace sotto::relay {
+namespace {
+
+constexpr size_t kMaxTransactions = 8192;
+
+AuthenticatorOptions AuthenticatorOptionsOf(const ServerOptions& options) {
+  return {.realm = options.realm,
+          .users = options.auth.users,
+          .shared_secrets = options.auth.shared_secrets,
+          .nonce_lifetime_s = options.auth.nonce_lifetime_s,
+          .require_sha256 = options.auth.require_sha256};
+}
+
+template <typename Bindings, typename Predicate>
+void EraseIf(Bindings& bindings, Predicate ended) {
+  bindings.erase(std::remove_if(bindings.begin(), bindings.end(), ended), bindings.end());
+}
+
+}  // namespace
+
+Server::Impl::Impl(ServerOptions options, ForwardingPlane& plane)
+    : options_(std::move(options)),
+      plane_(plane),
+      authenticator_(AuthenticatorOptionsOf(options_), random_),
+      quota_(options_.limits.max_allocations_per_user),
+      policy_(options_.peers, options_.listen, options_.relay_addresses, options_.relay_ports),
+      budget_(options_.limits.unauthenticated_excess_rate,
+              options_.limits.unauthenticated_excess_burst, random_.U64()),
+      allocations_(options_.relay_addresses.size(), options_.relay_ports),
+      transactions_(kMaxTransactions),
+      calls_(options_.limits.max_allocations),
+      ports_(options_.relay_addresses.size(), PortPool(options_.relay_ports)) {}
+
+Outcome Server::Impl::Drop(Discard reason) {
+  ++counters_.discards[static_cast<size_t>(reason)];
+  return {.discard = reason};
+}
+
+LegId Server::Impl::FindAllocation(const ClientPath& path, MonotonicMs now) {
+  const LegId id = allocations_.Find(path);
+  return id != AllocationTable::kNone && Expire(id, now) ? id : AllocationTable::kNone;
+}
+
+std::optional<uint8_t> Server::Impl::RelayAddressIndex(const IpAddress& ip) const {
+  const auto found = std::ranges::find(options_.relay_addresses, ip);
+  if (found == options_.relay_addresses.end()) return std::nullopt;
+  return static_cast<uint8_t>(found - options_.relay_addresses.begin());
+}
+
+LegId Server::Impl::FindRelayed(const TransportAddress& relayed) const {
+  const std::optional<uint8_t> index = RelayAddressIndex(relayed.ip);
+  return index ? allocations_.FindRelayed(*index, relayed.port) : AllocationTable::kNone;
+}
+
+std::optional<TransportAddress> Server::Impl::RelayedAddress(const Allocation& allocation,
+                                                             IpFamily family) const {
+  if (!allocation.Has(family)) return std::nullopt;
+  const Allocation::Relayed& relayed = allocation.Of(family);
+  return TransportAddress{options_.relay_addresses[relayed.address], relayed.port};
+}
+
+ForwardingLeg Server::Impl::LegOf(LegId id, const Allocation& allocation) const {
+  return {.id = id,
+          .path = allocation.path,
+          .relayed_v4 = RelayedAddress(allocation, IpFamily::kV4),
+          .relayed_v6 = RelayedAddress(allocation, IpFamily::kV6),
+          .call = SideOf(allocation),
+          .expires_at = allocation.expires_at()};
+}
+
+absl::Status Server::Impl::Publish(LegId id, const Allocation& allocation,
+                                   const Permission& permission) {
+  const MonotonicMs family_end = allocation.Of(permission.peer.family()).expires_at;
+  return plane_.Upsert(
+      ForwardingPermission{id, permission.peer, std::min(permission.expires_at, family_end)});
+}
+
+absl::Status Server::Impl::Publish(LegId id, const Allocation& allocation, const Channel& channel) {
+  const MonotonicMs family_end = allocation.Of(channel.peer.ip.family()).expires_at;
+  return plane_.Upsert(ForwardingChannel{id, channel.number, channel.peer,
+                                         std::min(channel.expires_at, family_end)});
+}
+
+void Server::Impl::RepublishBindings(LegId id, const Allocation& allocation, IpFamily family,
+                                     MonotonicMs earlier_end) {
+  // A change of the end alone never fails.
+  for (const Permission& permission : allocation.permissions) {
+    if (permission.peer.family() == family && permission.expires_at > earlier_end) {
+      Publish(id, allocation, permission).IgnoreError();
+    }
+  }
+  for (const Channel& channel : allocation.channels) {
+    if (channel.peer.ip.family() == family && channel.expires_at > earlier_end) {
+      Publish(id, allocation, channel).IgnoreError();
+    }
+  }
+}
+
+bool Server::Impl::Expire(LegId id, MonotonicMs now) {
+  const Allocation& allocation = *allocations_.Get(id);
+  if (allocation.expires_at() <= now) {
+    ++counters_.allocations_expired;
+    End(id, now);
+    return false;
+  }
+  for (IpFamily family : kFamilies) {
+    if (allocation.Has(family) && allocation.Of(family).expires_at <= now) {
+      EndFamily(id, family, now);
+    }
+  }
+  return allocations_.Get(id) != nullptr;
+}
+
+void Server::Impl::End(LegId id, MonotonicMs now) {
+  plane_.RemoveLeg(id);
+  Allocation& allocation = *allocations_.Get(id);
+  for (const Allocation::Relayed& relayed : allocation.relayed) {
+    if (relayed.port != 0) ReleasePort(relayed.address, relayed.port);
+  }
+  quota_.Release(QuotaName(allocation));
+  calls_.RemoveLeg(allocation.call, id, now);
+  allocations_.Erase(id);
+  ++counters_.allocations_ended;
+}
+
+void Server::Impl::EndFamily(LegId id, IpFamily family, MonotonicMs now) {
+  Allocation& allocation = *allocations_.Get(id);
+  if (!allocation.Has(family == IpFamily::kV4 ? IpFamily::kV6 : IpFamily::kV4)) {
+    End(id, now);
+    return;
+  }
+  EraseIf(allocation.channels, [&](const Channel& channel) {
+    if (channel.peer.ip.family() != family) return false;
+    plane_.RemoveChannel(id, channel.number);
+    return true;
+  });
+  EraseIf(allocation.permissions, [&](const Permission& permission) {
+    if (permission.peer.family() != family) return false;
+    plane_.RemovePermission(id, permission.peer);
+    return true;
+  });
+  const Allocation::Relayed ended = allocation.Of(family);
+  allocations_.EraseRelayed(id, family);
+  const bool published = plane_.Upsert(LegOf(id, allocation)).ok();
+  ReleasePort(ended.address, ended.port);
+  // A plane that still forwards from a released port must not be left with the leg.
+  if (!published) End(id, now);
+}
+
+void Server::Impl::EndExpiredBindings(LegId id, MonotonicMs now) {
+  Allocation& allocation = *allocations_.Get(id);
+  EraseIf(allocation.channels, [&](const Channel& channel) {
+    if (channel.expires_at > now) return false;
+    plane_.RemoveChannel(id, channel.number);
+    return true;
+  });
+  EraseIf(allocation.permissions, [&](const Permission& permission) {
+    if (permission.expires_at > now) return false;
+    plane_.RemovePermission(id, permission.peer);
+    return true;
+  });
+}
+
+void Server::Impl::ReleasePort(uint8_t address, uint16_t port) { ports_[address].Release(port); }
+
+void Server::Impl::ReleaseReservation(const Reservation& reservation) {
+  ReleasePort(reservation.address, reservation.port);
+  quota_.Release(reservation.quota_name);
+}
+
+std::string Server::Impl::QuotaName(const Allocation& allocation) const {
+  return options_.limits.max_allocations_per_user == 0
+             ? std::string()
+             : std::string(authenticator_.CredentialName(allocation.username));
+}
+
+void Server::Impl::Tick(const Now& now, uint32_t budget) {
+  const MonotonicMs ms = now.monotonic_ms;
+  for (uint32_t left = std::min(budget, allocations_.end()); left > 0; --left) {
+    const LegId id = scan_;
+    scan_ = scan_ + 1 < allocations_.end() ? scan_ + 1 : 0;
+    if (allocations_.Get(id) != nullptr && Expire(id, ms)) EndExpiredBindings(id, ms);
+  }
+  for (uint32_t left = budget; left > 0; --left) {
+    const std::optional<Reservation> expired = reservations_.TakeExpired(ms);
+    if (!expired) break;
+    ReleaseReservation(*expired);
+  }
+  transactions_.Tick(ms, budget);
+  calls_.Tick(ms, budget);
+}
+
+uint32_t Server::Impl::ports_in_use() const {
+  uint32_t sum = 0;
+  for (const PortPool& pool : ports_) sum += pool.in_use();
+  return sum;
+}
+
+uint32_t Server::Impl::ports_held() const {
+  uint32_t sum = reservations_.size();
+  for (LegId id = 0; id < allocations_.end(); ++id) {
+    const Allocation* allocation = allocations_.Get(id);
+    if (allocation == nullptr) continue;
+    sum += (allocation->Has(IpFamily::kV4) ? 1 : 0) + (allocation->Has(IpFamily::kV6) ? 1 : 0);
+  }
+  return sum;
+}
+
+}  // namespace sotto::relay
