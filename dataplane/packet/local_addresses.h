@@ -1,0 +1,98 @@
+// The relay's own addresses and what stands at their ports, for every packet's first question: is
+// this for us? Built once at start and never changed, so every thread may read it.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <vector>
+
+#include "dataplane/l3/interface.h"
+#include "relay/turn/options.h"
+#include "relay/wire/ip_address.h"
+
+namespace sotto::dataplane {
+
+// An index into LocalAddresses.
+using LocalIndex = uint8_t;
+constexpr LocalIndex kNotLocal = 0xff;
+
+// A listening address (IP and port) as a small integer: part of the key of a client.
+using ListenerIndex = uint8_t;
+constexpr ListenerIndex kNoListener = 0xff;
+
+struct LocalAddress {
+  relay::IpAddress ip;
+  InterfaceId interface = 0;
+  bool relays = false;  // relayed transport addresses are taken from it
+};
+
+class LocalAddresses {
+ public:
+  LocalAddresses(const InterfaceTable& interfaces, const relay::ServerOptions& options);
+
+  // `bytes` are 4 or 16, in network order.
+  LocalIndex FindV4(const uint8_t* bytes) const {
+    uint32_t key;
+    std::memcpy(&key, bytes, 4);
+    for (uint32_t slot = HashV4(key);; ++slot) {
+      const V4Slot& entry = v4_[slot & (kSlots - 1)];
+      if (entry.index == kNotLocal || entry.address == key) return entry.index;
+    }
+  }
+  LocalIndex FindV6(const uint8_t* bytes) const {
+    uint64_t key[2];
+    std::memcpy(key, bytes, 16);
+    for (uint32_t slot = HashV6(key);; ++slot) {
+      const V6Slot& entry = v6_[slot & (kSlots - 1)];
+      if (entry.index == kNotLocal || (entry.address[0] == key[0] && entry.address[1] == key[1])) {
+        return entry.index;
+      }
+    }
+  }
+  LocalIndex Find(const relay::IpAddress& ip) const {
+    return ip.is_v4() ? FindV4(ip.raw().data()) : FindV6(ip.raw().data());
+  }
+
+  ListenerIndex FindListener(LocalIndex local, uint16_t port) const {
+    for (size_t i = 0; i < listeners_.size(); ++i) {
+      if (listeners_[i].port == port && listeners_[i].local == local) {
+        return static_cast<ListenerIndex>(i);
+      }
+    }
+    return kNoListener;
+  }
+
+  const LocalAddress& at(LocalIndex index) const { return addresses_[index]; }
+  size_t size() const { return addresses_.size(); }
+  relay::TransportAddress listener(ListenerIndex index) const {
+    return {addresses_[listeners_[index].local].ip, listeners_[index].port};
+  }
+
+ private:
+  static constexpr uint32_t kSlots = 512;  // at most 128 addresses a family: chains stay short
+  struct V4Slot {
+    uint32_t address = 0;
+    LocalIndex index = kNotLocal;
+  };
+  struct V6Slot {
+    uint64_t address[2] = {};
+    LocalIndex index = kNotLocal;
+  };
+  struct Listener {
+    LocalIndex local;
+    uint16_t port;
+  };
+
+  static uint32_t HashV4(uint32_t key) { return (key * 0x9E3779B1u) >> 23; }
+  static uint32_t HashV6(const uint64_t key[2]) {
+    return static_cast<uint32_t>(((key[0] ^ (key[1] * 3)) * 0x9E3779B97F4A7C15ull) >> 55);
+  }
+
+  std::vector<LocalAddress> addresses_;
+  std::vector<Listener> listeners_;
+  std::vector<V4Slot> v4_;
+  std::vector<V6Slot> v6_;
+};
+
+}  // namespace sotto::dataplane

@@ -1,0 +1,31 @@
+#include "dataplane/packet/reply.h"
+
+#include <algorithm>
+
+#include "dataplane/packet/header_template.h"
+
+namespace sotto::dataplane {
+
+size_t ReplySize(const ParsedFrame& parsed, size_t payload_size) {
+  return parsed.ip_offset + (parsed.v4 ? kIpv4HeaderSize : kIpv6HeaderSize) + kUdpHeaderSize +
+         payload_size;
+}
+
+size_t WriteReply(uint8_t* frame, const ParsedFrame& parsed, const MacAddress& own_mac,
+                  std::span<const uint8_t> payload, uint16_t ip_id) {
+  const relay::TransportAddress from{DestinationOf(frame, parsed), parsed.destination_port};
+  const relay::TransportAddress to{SourceOf(frame, parsed), parsed.source_port};
+  std::copy_n(frame + 6, 6, frame);
+  std::copy(own_mac.bytes.begin(), own_mac.bytes.end(), frame + 6);
+  const HeaderTemplate header(from, to, kNoNextHop);
+  uint8_t* ip = frame + parsed.ip_offset;
+  std::copy(payload.begin(), payload.end(), ip + header.size());
+  const uint16_t udp_size = static_cast<uint16_t>(payload.size() + kUdpHeaderSize);
+  const uint16_t checksum = relay::UdpChecksumField(
+      relay::ChecksumOf(relay::SumWords(payload) + header.sum + relay::SumWord(kProtocolUdp) +
+                        2 * uint64_t{relay::SumWord(udp_size)}));
+  header.Write(ip, static_cast<uint16_t>(payload.size()), checksum, ip_id, false);
+  return ReplySize(parsed, payload.size());
+}
+
+}  // namespace sotto::dataplane

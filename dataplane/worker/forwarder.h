@@ -1,0 +1,110 @@
+// What happens to a burst of packets: parse, classify, look up, rewrite. One per worker; it has no
+// ports and no loop of its own, so tests and benchmarks drive it packet by packet.
+//
+// Read Process() first: it is the whole journey.
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "dataplane/l3/interface.h"
+#include "dataplane/observe/counters.h"
+#include "dataplane/packet/keystream.h"
+#include "dataplane/packet/local_addresses.h"
+#include "dataplane/packet/parse.h"
+#include "dataplane/packet/payload.h"
+#include "dataplane/table/next_hop.h"
+#include "dataplane/table/tables.h"
+#include "dataplane/worker/punt.h"
+#include "relay/stun/message.h"
+#include "relay/wire/source_budget.h"
+
+namespace sotto::dataplane {
+
+// What every worker shares; all read-only to them. Must outlive the forwarders.
+struct ForwarderContext {
+  const InterfaceTable& interfaces;
+  const LocalAddresses& locals;
+  const NextHopTable& next_hops;
+  const Tables& tables;
+  // By port id: its other end is a kernel that may leave UDP checksums unfinished.
+  std::vector<bool> finish_checksums;
+};
+
+struct ForwarderOptions {
+  // STUN requests a second that one source prefix may send to control, and the burst.
+  uint32_t request_rate = 2'000;
+  uint32_t request_burst = 4'000;
+  // Bytes a second by which Binding answers to one prefix may exceed their requests.
+  uint32_t answer_excess_rate = 64 * 1024;
+  uint32_t answer_excess_burst = 256 * 1024;
+  uint64_t budget_key = 0;                  // secret: keys the budgets' hash
+  std::array<uint8_t, 16> random_key = {};  // secret: transaction ids and IP ids
+};
+
+class Forwarder {
+ public:
+  static constexpr uint32_t kMaxBurst = Tables::kMaxBurst;
+
+  Forwarder(const ForwarderContext& context, const ForwarderOptions& options,
+            WorkerCounters& counters);
+
+  // Takes `count` (at most kMaxBurst) mbufs that arrived on mbuf->port. Each ends in one of the
+  // queues below, or is freed and counted as a drop.
+  void Process(rte_mbuf* const mbufs[], uint32_t count, uint64_t now_ms);
+
+  // Frames ready to send, by port id; and what control must see. The caller empties them.
+  std::vector<std::vector<rte_mbuf*>>& transmit() { return transmit_; }
+  std::vector<rte_mbuf*>& punts() { return punts_; }
+
+  void Drop(rte_mbuf* mbuf, DropReason reason) {
+    counters_.drops[static_cast<size_t>(reason)].Add(1);
+    rte_pktmbuf_free(mbuf);
+  }
+
+ private:
+  // One packet of the burst.
+  struct Packet {
+    rte_mbuf* mbuf;
+    uint8_t* frame;
+    ParsedFrame parsed;
+    ListenerIndex listener;
+  };
+
+  bool Parse(Packet& packet);
+  void FromClient(Packet& packet, const ChannelRecord* channel, bool channel_data);
+  void ChannelData(Packet& packet, const ChannelRecord* channel);
+  void Stun(Packet& packet);
+  void Binding(Packet& packet, const relay::StunMessage& request);
+  void Send(Packet& packet, const relay::StunMessage& indication);
+  void FromPeer(Packet& packet);
+
+  // From one leg to another of this relay, both named by what control has compiled.
+  void ToLeg(Packet& packet, Payload& payload, const LegRecord& from, LocalIndex local,
+             uint16_t port, PacketPath path);
+  // To the leg's client, as ChannelData or as a Data indication, as the leg's permissions say.
+  void ToClient(Packet& packet, Payload& payload, const LegRecord& leg,
+                const relay::TransportAddress& source, PacketPath as_channel, PacketPath as_data);
+  // Puts `header` before the payload and queues the frame. The payload has its final size.
+  void Emit(Packet& packet, const Payload& payload, const HeaderTemplate& header,
+            bool dont_fragment, PacketPath path);
+  // Whether a payload of that size fits the way out; if not, the sender is told by ICMP. Asked
+  // before a byte of the packet is changed, since the ICMP error quotes it.
+  bool Fits(Packet& packet, size_t payload_size, const HeaderTemplate& header);
+  void Punt(Packet& packet, PuntKind kind, uint16_t mtu = 0);
+  void Count(PacketPath path) { counters_.paths[static_cast<size_t>(path)].Add(1); }
+
+  const ForwarderContext& context_;
+  WorkerCounters& counters_;
+  relay::SourceBudget request_budget_;
+  relay::SourceBudget answer_budget_;
+  Keystream random_;
+  uint64_t now_ms_ = 0;
+  CoarseTime now_ = 0;
+  std::vector<std::vector<rte_mbuf*>> transmit_;
+  std::vector<rte_mbuf*> punts_;
+};
+
+}  // namespace sotto::dataplane

@@ -1,0 +1,170 @@
+#include "dataplane/worker/worker.h"
+
+#include <fmt/format.h>
+#include <rte_ethdev.h>
+#include <rte_pause.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include <algorithm>
+
+namespace sotto::dataplane {
+namespace {
+
+constexpr uint32_t kRingSize = 1024;
+// How often a full transmit queue is tried again before its packets are dropped.
+constexpr int kTransmitTries = 16;
+
+// The idle ramp: spin through short gaps between packets, then sleep, longer after a long silence.
+constexpr uint32_t kSpinRounds = 2'000;
+constexpr uint32_t kShortSleepRounds = kSpinRounds + 200;
+constexpr long kShortSleepNs = 20'000;
+constexpr long kLongSleepNs = 200'000;
+
+void FreeRing(rte_ring* ring) {
+  if (ring == nullptr) return;
+  void* mbuf = nullptr;
+  while (rte_ring_sc_dequeue(ring, &mbuf) == 0) rte_pktmbuf_free(static_cast<rte_mbuf*>(mbuf));
+  rte_ring_free(ring);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<WorkerRings>> WorkerRings::Create(uint32_t worker, int socket) {
+  std::unique_ptr<WorkerRings> rings(new WorkerRings());
+  const auto create = [&](const char* name) {
+    return rte_ring_create(fmt::format("sotto_{}_{}", name, worker).c_str(), kRingSize, socket,
+                           RING_F_SP_ENQ | RING_F_SC_DEQ);
+  };
+  rings->requests_ = create("requests");
+  rings->others_ = create("others");
+  rings->from_control_ = create("control");
+  if (rings->requests_ == nullptr || rings->others_ == nullptr || rings->from_control_ == nullptr) {
+    return absl::ResourceExhaustedError(fmt::format(
+        "no memory for the rings of worker {}; give EAL more (-m, or hugepages)", worker));
+  }
+  return rings;
+}
+
+WorkerRings::~WorkerRings() {
+  FreeRing(requests_);
+  FreeRing(others_);
+  FreeRing(from_control_);
+}
+
+Worker::Worker(const WorkerOptions& options, const ForwarderContext& context,
+               const ForwarderOptions& forwarder, Tables& tables, WorkerRings& rings,
+               Doorbell& doorbell)
+    : options_(options),
+      tables_(tables),
+      rings_(rings),
+      doorbell_(doorbell),
+      forwarder_(context, forwarder, counters_) {}
+
+void Worker::Run(const std::atomic<bool>& stop, const TscClock& clock) {
+  prctl(PR_SET_TIMERSLACK, 1);  // a nanosecond: sleeps are as short as they say
+  tables_.RegisterReader(options_.index);
+  uint32_t empty_rounds = 0;
+  while (!stop.load(std::memory_order_relaxed)) {
+    const uint32_t packets = PollOnce(clock.NowMs());
+    tables_.Quiescent(options_.index);
+    counters_.polls.Add(1);
+    if (packets > 0) {
+      empty_rounds = 0;
+      continue;
+    }
+    counters_.empty_polls.Add(1);
+    if (options_.adaptive) {
+      Idle(++empty_rounds);
+    } else {
+      rte_pause();
+    }
+  }
+  tables_.UnregisterReader(options_.index);
+}
+
+uint32_t Worker::PollOnce(uint64_t now_ms) {
+  uint32_t packets = FromControl(now_ms);
+  for (uint16_t port : options_.ports) {
+    rte_mbuf* burst[Forwarder::kMaxBurst];
+    const uint16_t count =
+        rte_eth_rx_burst(port, static_cast<uint16_t>(options_.index), burst, Forwarder::kMaxBurst);
+    if (count == 0) continue;
+    packets += count;
+    for (uint16_t i = 0; i < count; ++i) burst[i]->port = port;  // net_ring doesn't say
+    forwarder_.Process(burst, count, now_ms);
+    Flush();
+  }
+  return packets;
+}
+
+// What control has answered, announced or reassembled.
+uint32_t Worker::FromControl(uint64_t now_ms) {
+  void* objects[Forwarder::kMaxBurst];
+  const uint32_t count =
+      rte_ring_sc_dequeue_burst(rings_.from_control(), objects, Forwarder::kMaxBurst, nullptr);
+  if (count == 0) return 0;
+  rte_mbuf* received[Forwarder::kMaxBurst];
+  uint32_t received_count = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    rte_mbuf* mbuf = static_cast<rte_mbuf*>(objects[i]);
+    if (NoteOf(mbuf).kind == PuntKind::kReceive) {
+      received[received_count++] = mbuf;
+    } else {
+      forwarder_.transmit()[mbuf->port].push_back(mbuf);
+    }
+  }
+  forwarder_.Process(received, received_count, now_ms);
+  Flush();
+  return count;
+}
+
+void Worker::Flush() {
+  for (uint16_t port : options_.ports) {
+    std::vector<rte_mbuf*>& queue = forwarder_.transmit()[port];
+    if (queue.empty()) continue;
+    const uint32_t total = static_cast<uint32_t>(queue.size());
+    uint64_t bytes = 0;
+    for (const rte_mbuf* mbuf : queue) bytes += mbuf->pkt_len;
+    uint32_t sent = 0;
+    for (int tries = 0; sent < total && tries < kTransmitTries; ++tries) {
+      sent += rte_eth_tx_burst(port, static_cast<uint16_t>(options_.index), &queue[sent],
+                               static_cast<uint16_t>(total - sent));
+    }
+    for (uint32_t i = sent; i < total; ++i) {
+      bytes -= queue[i]->pkt_len;
+      forwarder_.Drop(queue[i], DropReason::kTxFull);
+    }
+    counters_.tx_packets.Add(sent);
+    counters_.tx_bytes.Add(bytes);
+    queue.clear();
+  }
+  FlushPunts();
+}
+
+void Worker::FlushPunts() {
+  std::vector<rte_mbuf*>& punts = forwarder_.punts();
+  if (punts.empty()) return;
+  for (rte_mbuf* mbuf : punts) {
+    rte_ring* ring =
+        NoteOf(mbuf).kind == PuntKind::kStunRequest ? rings_.requests() : rings_.others();
+    if (rte_ring_sp_enqueue(ring, mbuf) != 0) {
+      forwarder_.Drop(mbuf, DropReason::kControlRingFull);
+    }
+  }
+  punts.clear();
+  doorbell_.Ring();
+}
+
+void Worker::Idle(uint32_t empty_rounds) {
+  if (empty_rounds < kSpinRounds) {
+    rte_pause();
+    return;
+  }
+  const timespec sleep = {0, empty_rounds < kShortSleepRounds ? kShortSleepNs : kLongSleepNs};
+  tables_.GoOffline(options_.index);
+  nanosleep(&sleep, nullptr);
+  tables_.GoOnline(options_.index);
+}
+
+}  // namespace sotto::dataplane
