@@ -1,0 +1,104 @@
+// The configuration of sotto-relayd: what the TOML file says, checked and as plain values.
+//
+// The table of all keys (ConfigKeys) is what the file is read by and what the reference of the
+// documentation is printed from, so the two can't differ.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "dataplane/l3/interface.h"
+#include "dataplane/relayd/log.h"
+#include "relay/turn/options.h"
+
+namespace sotto::dataplane {
+
+constexpr uint16_t kMaxWorkers = 64;
+// A configuration file larger than this, in bytes, is refused.
+constexpr size_t kMaxConfigSize = 4u << 20;
+
+enum class PollMode : uint8_t {
+  kAdaptive,  // idle workers sleep for a moment
+  kBusy,      // workers never sleep
+};
+
+struct DataplaneConfig {
+  std::vector<std::string> eal_args;
+  uint16_t workers = 1;
+  PollMode poll = PollMode::kAdaptive;
+  uint32_t max_allocations = 100'000;  // ServerOptions has it too
+  uint32_t memory_mb = 0;              // for all of DPDK; 0: worked out
+  uint32_t mbufs = 0;                  // in the pool; 0: worked out
+  uint16_t rx_descriptors = 1024;      // of each queue, as far as the device allows
+  uint16_t tx_descriptors = 1024;
+
+  bool operator==(const DataplaneConfig&) const = default;
+};
+
+// An [[interface]]. `Interface` (dataplane/l3) is what becomes of it once the port is open.
+struct InterfaceConfig {
+  std::string port;               // ethdev name or PCI address
+  uint16_t vlan = 0;              // 1-4094; 0: untagged
+  uint16_t mtu = 0;               // bytes of IP packet; 0: the device's
+  std::optional<MacAddress> mac;  // none: the device's
+  struct Address {
+    relay::IpAddress ip;
+    relay::IpPrefix subnet;
+    bool operator==(const Address&) const = default;
+  };
+  std::vector<Address> addresses;
+  std::vector<relay::IpAddress> gateways;
+
+  bool operator==(const InterfaceConfig&) const = default;
+};
+
+struct RelaydConfig {
+  DataplaneConfig dataplane;
+  std::vector<InterfaceConfig> interfaces;
+  relay::ServerOptions server;
+  std::string user;          // to run as after the start; empty: see privileges.h
+  std::string admin_socket;  // path; empty: no admin service
+  std::optional<relay::TransportAddress> metrics_listen;
+  LogOptions log;
+
+  // What is allowed but hardly meant; one sentence each.
+  std::vector<std::string> warnings;
+  // "section.key" to a digest of its value, for ChangedInitOnlyKeys().
+  std::map<std::string, size_t> digests;
+};
+
+// Reads and checks a configuration. `name` is the file's name for messages. INVALID_ARGUMENT with
+// everything that was found to be wrong, a line each: "NAME:LINE: [section] key: what is wrong, and
+// what would be right".
+absl::StatusOr<RelaydConfig> ParseConfig(std::string_view text, std::string_view name);
+
+// ParseConfig() of a file; warns when others can read a file that holds secrets. NOT_FOUND or
+// PERMISSION_DENIED if it can't be read.
+absl::StatusOr<RelaydConfig> LoadConfig(const std::string& path);
+
+struct ConfigKey {
+  std::string_view section;  // "turn.auth"; "interface" stands for each [[interface]]
+  std::string_view name;
+  std::string_view type;      // in words
+  std::string_view standard;  // the default, in TOML, or in words within parentheses
+  std::string_view example;   // in TOML
+  bool required = false;
+  bool reloadable = false;   // by SIGHUP; else read at start alone
+  std::string_view meaning;  // one or two sentences
+};
+std::span<const ConfigKey> ConfigKeys();
+
+// The reference of all keys, as Markdown.
+std::string ConfigReference();
+
+// The keys whose values differ and that only a restart brings into force, as "[section] key".
+std::vector<std::string> ChangedInitOnlyKeys(const RelaydConfig& running,
+                                             const RelaydConfig& wanted);
+
+}  // namespace sotto::dataplane

@@ -1,0 +1,63 @@
+#include "dataplane/relayd/instance_lock.h"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <functional>
+#include <utility>
+
+namespace sotto::dataplane {
+
+absl::StatusOr<InstanceLock> InstanceLock::Acquire(const std::string& name) {
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return absl::ErrnoToStatus(errno, "can't open a Unix socket");
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  // A leading NUL makes it abstract. A name that is too long is held by its digest.
+  std::string text = "sotto-relayd:" + name;
+  if (text.size() > sizeof(address.sun_path) - 1) {
+    text = fmt::format("sotto-relayd:#{:016x}", std::hash<std::string>{}(name));
+  }
+  text.copy(address.sun_path + 1, text.size());
+  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + text.size());
+  if (bind(fd, reinterpret_cast<const sockaddr*>(&address), size) != 0) {
+    const int error = errno;
+    close(fd);
+    if (error == EADDRINUSE) {
+      return absl::AlreadyExistsError(fmt::format("{} is in use by another sotto-relayd", name));
+    }
+    return absl::ErrnoToStatus(error, fmt::format("can't hold {}", name));
+  }
+  return InstanceLock(fd);
+}
+
+InstanceLock::InstanceLock(InstanceLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+InstanceLock& InstanceLock::operator=(InstanceLock&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+InstanceLock::~InstanceLock() {
+  if (fd_ >= 0) close(fd_);
+}
+
+bool IsServed(const std::string& socket_path) {
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  if (socket_path.size() >= sizeof(address.sun_path)) return false;
+  socket_path.copy(address.sun_path, socket_path.size());
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return false;
+  const bool served =
+      connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 ||
+      errno == EAGAIN;  // its queue is full
+  close(fd);
+  return served;
+}
+
+}  // namespace sotto::dataplane

@@ -1,0 +1,77 @@
+#!/bin/sh
+# Installs what Sotto needs from Debian 12's own packages; does nothing where all is there.
+#
+#   deploy/install-deps.sh [build] [run] [test]     the sections wanted; all of them unless told
+#   deploy/install-deps.sh --list [SECTION...]      prints the packages, one a line
+#
+# This is the only list of Sotto's dependencies.
+set -eu
+
+build="
+  cmake g++ ninja-build ccache pkg-config
+  libabsl-dev libcap-dev libcli11-dev libdpdk-dev libfmt-dev libseccomp-dev libspdlog-dev libssl-dev
+  libsystemd-dev libtomlplusplus-dev nlohmann-json3-dev libgmock-dev libgtest-dev"
+# What deploy/quickstart.sh lays its network with.
+run="ca-certificates ethtool iproute2 procps python3 tcpdump"
+# libclang-rt-14-dev and llvm: fuzz targets and readable sanitizer reports. coturn, chromium: the
+# clients and the relay that Sotto is tested against.
+test="
+  chromium chromium-driver clang coturn libclang-rt-14-dev llvm"
+
+list=no
+if [ "${1-}" = --list ]; then
+  list=yes
+  shift
+fi
+wanted=
+[ $# -gt 0 ] || set -- build run test
+for section in "$@"; do
+  case $section in
+    build) wanted="$wanted $build" ;;
+    run) wanted="$wanted $run" ;;
+    test) wanted="$wanted $test" ;;
+    *)
+      echo "install-deps.sh: '$section' is no section; there are: build, run, test." >&2
+      exit 2
+      ;;
+  esac
+done
+if [ "$list" = yes ]; then
+  # shellcheck disable=SC2086  # a list of words
+  printf '%s\n' $wanted
+  exit
+fi
+
+missing=
+for package in $wanted; do
+  state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || state=
+  [ "$state" = installed ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" != 0 ]; then
+  echo "install-deps.sh: these packages are missing; install them, or run this as root:$missing" >&2
+  exit 1
+fi
+
+# A machine that only builds and tests must not end up with coturn as a service on port 3478, nor
+# with anything else started by an installation.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+  trap 'rm -f $policy' EXIT
+  trap 'exit 1' HUP INT TERM
+  printf '#!/bin/sh\nexit 101\n' >$policy
+  chmod 755 $policy
+fi
+export DEBIAN_FRONTEND=noninteractive
+echo "Installing$missing"
+apt-get update -qq
+# shellcheck disable=SC2086  # a list of words
+apt-get install -y -qq --no-install-recommends $missing
+case " $missing " in
+  *" coturn "*)
+    if [ -d /run/systemd/system ]; then
+      systemctl disable --quiet coturn.service
+    fi
+    ;;
+esac
