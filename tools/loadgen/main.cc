@@ -1,0 +1,147 @@
+// sotto-loadgen: makes traffic for a TURN server and measures what becomes of it.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "tools/loadgen/calls.h"
+
+namespace sotto::tools {
+namespace {
+
+std::atomic<bool> stop_requested = false;
+
+void HandleSignals() {
+  struct sigaction action = {};
+  action.sa_handler = [](int) { stop_requested = true; };
+  action.sa_flags = SA_RESETHAND;  // a second signal ends the process at once
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+// What was written on the command line, before it is read as addresses.
+struct CallsFlags {
+  std::string server;
+  std::vector<std::string> local;
+  std::vector<std::string> netns;
+  std::string family;
+};
+
+void AddCalls(CLI::App& app, CallsOptions& options, CallsFlags& flags) {
+  app.add_option("--server", flags.server, "TURN server: 192.0.2.1:3478 or [2001:db8::1]:3478")
+      ->required();
+  auto* user = app.add_option("--user", options.user, "User name");
+  app.add_option("--password", options.password, "Password of the user");
+  app.add_option("--secret", options.secret,
+                 "Shared secret to make time-limited credentials with, in place of a user")
+      ->excludes(user);
+  app.add_option("--name", options.name,
+                 "The name in time-limited user names, and the start of call ids")
+      ->capture_default_str();
+  app.add_flag("--call-policy", options.call_policy,
+               "User names <expiry>:<name>-<call>/a and /b, for relays with the policy \"call\"");
+  app.add_option("--local", flags.local,
+                 "Local address; or two with a comma between them, for leg A and leg B")
+      ->delimiter(',')
+      ->expected(1, 2);
+  app.add_option("--netns", flags.netns,
+                 "Network namespaces (ip netns) for leg A and leg B, with a comma between them")
+      ->delimiter(',')
+      ->expected(1, 2);
+  app.add_option("--family", flags.family,
+                 "Relayed addresses: 4, 6 or both (packets alternate); default: the server's")
+      ->check(CLI::IsMember({"4", "6", "both"}));
+  app.add_flag("--send-indications", options.send_indications,
+               "Send and Data indications in place of channels");
+  app.add_option("--calls", options.calls, "Number of calls, two legs each")->capture_default_str();
+  app.add_option("--pps", options.pps, "Packets a second, over all calls and both directions")
+      ->capture_default_str();
+  app.add_option("--payload", options.payload, "Bytes of payload in each packet, 32 at least")
+      ->capture_default_str();
+  app.add_option("--seconds", options.seconds, "How long to send")->capture_default_str();
+  app.add_option("--warmup", options.warmup,
+                 "Seconds to send before that, at the same rate, without counting")
+      ->capture_default_str();
+  app.add_option("--threads", options.threads, "Threads; the calls are divided among them")
+      ->capture_default_str();
+  app.add_option("--max-loss", options.max_loss_percent,
+                 "Fail if more than this share of the packets is lost, in percent")
+      ->check(CLI::Range(0.0, 100.0));
+  app.add_flag("--json", options.json, "Print one JSON object");
+}
+
+absl::Status ReadFlags(const CallsFlags& flags, CallsOptions& options) {
+  auto server = relay::TransportAddress::Parse(flags.server);
+  if (!server.ok()) {
+    return absl::InvalidArgumentError(
+        fmt::format("--server: {}", std::string(server.status().message())));
+  }
+  options.server = *server;
+  for (size_t side = 0; side < 2; ++side) {
+    const std::string any = server->ip.is_v4() ? "0.0.0.0" : "::";
+    const std::string& text =
+        flags.local.empty() ? any : flags.local[std::min(side, flags.local.size() - 1)];
+    auto local = relay::IpAddress::Parse(text);
+    if (!local.ok()) {
+      return absl::InvalidArgumentError(
+          fmt::format("--local: {}", std::string(local.status().message())));
+    }
+    options.local[side] = *local;
+    if (!flags.netns.empty()) {
+      options.netns[side] = flags.netns[std::min(side, flags.netns.size() - 1)];
+    }
+  }
+  if (flags.family == "both") {
+    options.families = {relay::IpFamily::kV4, relay::IpFamily::kV6};
+  } else if (flags.family.empty()) {
+    options.families = {server->ip.family()};
+  } else {
+    options.families = {flags.family == "4" ? relay::IpFamily::kV4 : relay::IpFamily::kV6};
+  }
+  return options.Validate();
+}
+
+int Calls(CallsOptions& options, const CallsFlags& flags) {
+  if (const absl::Status status = ReadFlags(flags, options); !status.ok()) {
+    fmt::print(stderr, "sotto-loadgen: {}\n", std::string(status.message()));
+    return 2;
+  }
+  CallsReport report;
+  const absl::Status status = RunCalls(options, stop_requested, report);
+  if (options.json) {
+    fmt::print("{}", ToJson(options, report));
+  } else if (report.sent > 0) {
+    fmt::print("{}", ToText(options, report));
+  }
+  if (status.ok()) return 0;
+  fmt::print(stderr, "sotto-loadgen: {}\n", std::string(status.message()));
+  return 1;
+}
+
+}  // namespace
+}  // namespace sotto::tools
+
+int main(int argc, char** argv) {
+  CLI::App app("Makes traffic for a TURN server and measures what becomes of it.", "sotto-loadgen");
+  app.require_subcommand(1);
+  app.footer(
+      "Exit code: 0 if all calls were set up and kept, 1 if not (or --max-loss was exceeded), 2 if "
+      "the command line is wrong.");
+  sotto::tools::CallsOptions options;
+  sotto::tools::CallsFlags flags;
+  CLI::App* calls = app.add_subcommand(
+      "calls", "Two-party calls: both legs allocate, and send to each other relay to relay");
+  sotto::tools::AddCalls(*calls, options, flags);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  sotto::tools::HandleSignals();
+  return sotto::tools::Calls(options, flags);
+}
