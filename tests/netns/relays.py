@@ -1,0 +1,191 @@
+"""The relays that labs run: sotto-relayd on a DPDK port, and Debian's coturn beside it.
+
+SOTTO_LAB_RELAY=coturn puts coturn in Sotto's place, to test the tests.
+SOTTO_LAB_PORT (af_packet, tap, af_xdp) and SOTTO_LAB_WORKERS say what sotto-relayd runs on.
+SOTTO_BIN is the folder with the binaries; build/dev/bin unless told.
+"""
+
+import os
+import pathlib
+import re
+import socket
+
+from lab import LabError, wait_for
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("SOTTO_BIN") or ROOT / "build/dev/bin")
+USER, PASSWORD, REALM, SECRET = "demo", "a-long-secret", "example.org", "a-shared-secret-to-mint-with"
+DOCUMENTATION = ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"]
+IS_COTURN = os.environ.get("SOTTO_LAB_RELAY") == "coturn"
+WORKERS = int(os.environ.get("SOTTO_LAB_WORKERS", "1"))
+PORT = os.environ.get("SOTTO_LAB_PORT", "af_packet")
+SANITIZED = bool(os.environ.get("SOTTO_SANITIZED"))
+_START_SECONDS = 60 if SANITIZED else 20
+
+
+def start_relay(lab, **options):
+    """The relay under test at 192.0.2.10 and 2001:db8::10. For options see start_sotto."""
+    return start_coturn(lab, number=10) if IS_COTURN else start_sotto(lab, **options)
+
+
+class Relay:
+    """A running relay. `ip` and `endpoint` are by family; `process` is its Process."""
+
+    def __init__(self, host, start):
+        self.host, self._start = host, start
+        self.ip, self.netns = host.ip, host.netns
+        self.endpoint = {4: (host.ip[4], 3478), 6: (host.ip[6], 3478)}
+        self.process = start()
+
+    def restart(self):
+        self.process.stop()
+        self.process = self._start()
+
+    def check_alive(self):
+        if self.process.returncode is not None:
+            raise LabError(f"the relay ended with {self.process.returncode}:\n{self.log_tail()}")
+
+    def stop_in_order(self):
+        """SIGTERM must end it with status 0 (a sanitizer's complaint would change that)."""
+        if (status := self.process.stop(20)) != 0:
+            raise LabError(f"the relay ended with {status} on SIGTERM:\n{self.log_tail()}")
+
+    def log_tail(self, lines=60):
+        return "\n".join(self.process.output().splitlines()[-lines:])
+
+
+def start_sotto(lab, number=10, port=PORT, workers=WORKERS, policy="public", turn="", limits="",
+                vlan=None, arm=None, name="relay", eal_args=None):
+    """sotto-relayd; returns when it says that it is ready.
+
+    turn, limits: more lines for [turn] and [turn.limits]. arm: [turn.calls] arm.
+    """
+    host = lab.bare_lan_host(name, number, queues=workers)
+    ports = {
+        "af_packet": ("net_af_packet0", f",qpairs={workers}" if workers > 1 else "", "eth0"),
+        "af_xdp": ("net_af_xdp0", f",queue_count={workers}" if workers > 1 else "", "eth0"),
+        "tap": ("net_tap0", "", "dtap0"),
+    }
+    device, arguments, interface = ports[port]
+    eal = eal_args or ["--no-pci", "--in-memory", f"--vdev={device},iface={interface}{arguments}"]
+    v4, v6 = host.ip[4], host.ip[6]
+    allow = ", ".join(f'"{prefix}"' for prefix in DOCUMENTATION)
+    config = lab.path / f"{name}.toml"
+    config.write_text(f"""
+[dataplane]
+eal_args = [{", ".join(f'"{a}"' for a in eal)}]
+workers = {workers}
+poll = "adaptive"
+max_allocations = 10000
+
+[[interface]]
+port = "{device}"
+addresses = ["{v4}/24", "{v6}/64"]
+gateways = ["192.0.2.1", "2001:db8::1"]
+{f"vlan = {vlan}" if vlan else ""}
+
+[turn]
+realm = "{REALM}"
+listen = ["{v4}:3478", "[{v6}]:3478"]
+relay_addresses = ["{v4}", "{v6}"]
+relay_ports = "49152-65535"
+{turn}
+
+[turn.auth]
+users = {{ {USER} = "{PASSWORD}" }}
+shared_secrets = ["{SECRET}"]
+
+[turn.peers]
+policy = "{policy}"
+allow = [{allow}]
+
+{f'[turn.calls]{chr(10)}arm = "{arm}"' if arm else ""}
+{f"[turn.limits]{chr(10)}{limits}" if limits else ""}
+
+[admin]
+socket = "{lab.path}/{name}.sock"
+[metrics]
+listen = "127.0.0.1:9641"
+[log]
+level = "info"
+format = "text"
+""")
+    config.chmod(0o600)
+
+    if port == "tap":
+        # The tap's kernel side and the wire to the LAN share a bridge, as on a host without a NIC.
+        host.run("ip", "link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
+        host.run("sysctl", "-qw", "net.ipv6.conf.br0.disable_ipv6=1",
+                 "net.ipv6.conf.default.disable_ipv6=1")
+        host.run("ip", "link", "set", "br0", "up")
+        host.run("ip", "link", "set", "eth0", "master", "br0")
+
+    def start():
+        ready = _ReadinessSocket(lab.path / f"{name}.notify")
+        process = host.start(BIN / "sotto-relayd", "--config", config,
+                             env={"NOTIFY_SOCKET": str(ready.path)})
+        bridged = port != "tap"
+
+        def is_ready():
+            nonlocal bridged
+            if process.returncode is not None:
+                raise LabError(f"sotto-relayd ended with {process.returncode}:\n{process.output()}")
+            if not bridged and "dtap0" in host.run("ls", "/sys/class/net").stdout:
+                host.run("ip", "link", "set", "dtap0", "master", "br0")
+                host.run("ip", "link", "set", "dtap0", "up")
+                bridged = True
+            return ready.seen() and bridged
+
+        try:
+            wait_for("sotto-relayd getting ready", _START_SECONDS, is_ready)
+        finally:
+            ready.close()
+        return process
+
+    return Relay(host, start)
+
+
+def start_coturn(lab, number=20, name="coturn"):
+    """Debian's coturn as its package runs it, on the same kind of host."""
+    host = lab.lan_host(name, number)
+
+    def start():
+        process = host.start(
+            "turnserver", "-n", "--no-cli", "--no-tls", "--no-dtls", "--no-tcp", "--lt-cred-mech",
+            "--user", f"{USER}:{PASSWORD}", "--realm", REALM,
+            "--listening-ip", host.ip[4], "--listening-ip", host.ip[6],
+            "--relay-ip", host.ip[4], "--relay-ip", host.ip[6],
+            "--min-port", "49152", "--max-port", "65535", "--log-file", "stdout",
+            "--simple-log", "--pidfile", lab.path / f"{name}.pid", "--db", lab.path / f"{name}.db")
+
+        def is_listening():
+            if process.returncode is not None:
+                raise LabError(f"turnserver ended with {process.returncode}:\n{process.output()}")
+            table = host.run("cat", "/proc/net/udp", "/proc/net/udp6").stdout
+            return len(re.findall(r":0D96 ", table)) >= 2
+
+        wait_for("coturn listening", 20, is_listening)
+        return process
+
+    return Relay(host, start)
+
+
+class _ReadinessSocket:
+    """The other end of sd_notify(3)."""
+
+    def __init__(self, path):
+        self.path = path
+        path.unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._socket.bind(str(path))
+        path.chmod(0o666)
+
+    def seen(self):
+        try:
+            return "READY=1" in self._socket.recv(4096).decode().split("\n")
+        except BlockingIOError:
+            return False
+
+    def close(self):
+        self._socket.close()
+        self.path.unlink(missing_ok=True)
