@@ -75,7 +75,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         l3.PortUnreachable(interface, frame, now_ms);
         break;
       case 4:
-        l3.neighbors().Hold(interface == 0 ? *v4 : *v6, frame);
+        // What is held is the relay's own frame: only its size is the fuzzer's.
+        l3.neighbors().Hold(interface == 0 ? *v4 : *v6,
+                            sotto::dataplane::testing::EthernetOf(
+                                sotto::dataplane::testing::Station({}), {}, 0x0806, frame));
         break;
       case 5:
         l3.Tick(now_ms);

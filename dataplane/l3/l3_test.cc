@@ -227,10 +227,13 @@ TEST_F(L3Test, FragmentsOfIcmpAreNotAnswered) {
   frame[14 + 6] = 0x20;
   testing::FixIpv4Checksum(frame);
   EXPECT_EQ(Handle(frame), L3Event::kFragment);
-  Bytes fragment = {58, 0, 0, 1, 1, 2, 3, 4};
-  const Bytes message = IcmpOf(kV6.peer, kV6.relay, 128, 0, 0, {});
-  fragment.insert(fragment.end(), message.begin(), message.end());
-  EXPECT_EQ(Handle(Frame(kV6.peer, kV6.relay, 44, fragment)), L3Event::kFragment);
+  const Bytes fragment = {58, 0, 0, 1, 1, 2, 3, 4};
+  for (uint8_t type : {kV6.echo_request, kListenerQuery, kNeighborSolicitation}) {
+    Bytes whole = fragment;
+    const Bytes message = IcmpOf(kV6.peer, kV6.relay, type, 0, 0, Bytes(24));
+    whole.insert(whole.end(), message.begin(), message.end());
+    EXPECT_EQ(Handle(Frame(kV6.peer, kV6.relay, 44, whole)), L3Event::kFragment);
+  }
 }
 
 TEST_F(L3Test, WhatIsNeitherArpNorIcmpIsNamed) {

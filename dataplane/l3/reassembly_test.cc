@@ -292,6 +292,17 @@ TEST_F(ReassemblyTest, Ipv4OptionsOfTheFirstFragmentAreKept) {
   EXPECT_FALSE(packet.is_fragment());
 }
 
+TEST_F(ReassemblyTest, OptionsCountAsPartOfThePacket) {
+  const Whole whole(true, 1980);
+  Bytes first = whole.Fragment(0, 96);
+  first.insert(first.begin() + 34, {1, 1, 1, 0});
+  first[14] = 0x46;
+  relay::StoreBe16(&first[16], 24 + 96);
+  testing::FixIpv4Checksum(first);
+  EXPECT_EQ(Add(whole, first), Outcome::kPending);
+  EXPECT_EQ(Add(whole, whole.Fragment(96, 1980)), Outcome::kTooLong);
+}
+
 TEST_F(ReassemblyTest, DontFragmentSurvives) {
   const Whole whole(true, 200);
   Bytes first = whole.Fragment(0, 96);

@@ -215,6 +215,8 @@ INSTANTIATE_TEST_SUITE_P(
               "level = \"loud\"",
               {"c.toml:32: [log] level: \"loud\" is unknown"}},
         Wrong{"workers = 1", "workers = ", {"c.toml:3: isn't TOML: "}},
+        Wrong{"[turn]", "[$turn]", {"c.toml:12: isn't TOML: "}},
+        Wrong{"workers = 1", "workers = \u00e9", {"c.toml:3: isn't TOML: "}},
         Wrong{"workers = 1", "workers = 1\nworkers = 1", {"c.toml:4: isn't TOML: "}}));
 
 INSTANTIATE_TEST_SUITE_P(

@@ -24,11 +24,10 @@ uint32_t FeaturesOf(const AuthenticatorOptions& options) {
 
 // The value of PASSWORD-ALGORITHMS (RFC 8489, section 14.11), in the order of preference.
 std::vector<uint8_t> OfferedAlgorithms(bool require_sha256) {
-  std::vector<uint8_t> value = {0, static_cast<uint8_t>(PasswordAlgorithm::kSha256), 0, 0};
-  if (!require_sha256) {
-    value.insert(value.end(), {0, static_cast<uint8_t>(PasswordAlgorithm::kMd5), 0, 0});
-  }
-  return value;
+  constexpr uint8_t kSha256 = static_cast<uint8_t>(PasswordAlgorithm::kSha256);
+  constexpr uint8_t kMd5 = static_cast<uint8_t>(PasswordAlgorithm::kMd5);
+  if (require_sha256) return {0, kSha256, 0, 0};
+  return {0, kSha256, 0, 0, 0, kMd5, 0, 0};
 }
 
 bool MacMatches(const StunMessage& request, const CredentialKey& key) {

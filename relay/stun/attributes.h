@@ -40,6 +40,8 @@ enum class StunAttributeType : uint16_t {
   kSoftware = 0x8022,
   kAlternateServer = 0x8023,
   kFingerprint = 0x8028,
+  // ADDITIONAL-ADDRESS-FAMILY as the draft numbered it; coturn's clients still send it so.
+  kAdditionalAddressFamilyDraft = 0x8032,
 };
 
 constexpr bool IsComprehensionRequired(StunAttributeType type) {

@@ -19,6 +19,11 @@ uint8_t FamilyValue(const StunAttribute& attribute) {
   return attribute.value.size() == 4 ? attribute.value[0] : 0;
 }
 
+std::optional<StunAttribute> FindAdditionalFamily(const StunMessage& message) {
+  const auto attribute = message.Find(kAdditionalAddressFamily);
+  return attribute ? attribute : message.Find(kAdditionalAddressFamilyDraft);
+}
+
 }  // namespace
 
 bool Server::Impl::Relays(IpFamily family) const {
@@ -56,7 +61,7 @@ std::optional<StunError> Server::Impl::ParseWish(const StunMessage& message, Wis
   const auto token = message.Find(kReservationToken);
   const auto even_port = message.Find(kEvenPort);
   const auto requested = message.Find(kRequestedAddressFamily);
-  const auto additional = message.Find(kAdditionalAddressFamily);
+  const auto additional = FindAdditionalFamily(message);
   if (token) {
     if (even_port || requested || additional || token->value.size() != 8) {
       return StunError::kBadRequest;
@@ -202,7 +207,7 @@ Outcome Server::Impl::AnswerAllocate(const Request& request, const Allocation& a
   for (IpFamily family : kFamilies) {
     if (const auto relayed = RelayedAddress(allocation, family)) {
       answer.AddXorAddress(kXorRelayedAddress, *relayed);
-    } else if (request.message.Has(kAdditionalAddressFamily)) {
+    } else if (FindAdditionalFamily(request.message)) {
       const StunError error =
           Relays(family) ? StunError::kInsufficientCapacity : StunError::kAddressFamilyNotSupported;
       const int code = static_cast<int>(error);

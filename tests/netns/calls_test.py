@@ -6,7 +6,7 @@ from netns_test import LabTest, main
 
 CALLS = 50
 PPS = 4_000 if relays.SANITIZED else 20_000
-SECONDS = 5
+SECONDS = 3
 
 
 class FiftyCalls(LabTest):
@@ -30,7 +30,7 @@ class FiftyCalls(LabTest):
         calls = Calls(self.relay, self.alice, self.bob, CALLS, PPS, SECONDS, **options)
         report = calls.report()
         check_clean(self, report, CALLS)
-        self.assertGreater(report["sent"], 0.95 * PPS * SECONDS, "the generator was too slow")
+        self.assertGreater(report["sent"], 0.8 * PPS * SECONDS, "the generator was too slow")
 
 
 if __name__ == "__main__":

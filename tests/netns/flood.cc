@@ -331,11 +331,19 @@ class Generator {
     }
   }
 
-  // On a shared network anybody can claim a neighbour's address; that's how ARP and ND are.
+  // On a shared network anybody can claim a neighbour's address; that's how ARP and ND are. So no
+  // frame names a spared host, and none that all hosts hear claims to be the relay.
   bool TakesOverAHost(const Bytes& frame) const {
-    return std::any_of(spared_.begin(), spared_.end(), [&](const Bytes& ip) {
-      return std::search(frame.begin(), frame.end(), ip.begin(), ip.end()) != frame.end();
-    });
+    const auto named = [](const Bytes& ip, auto begin, auto end) {
+      return std::search(begin, end, ip.begin(), ip.end()) != end;
+    };
+    const bool all_hear = (frame[0] & 1) != 0;
+    const size_t sender_end = std::min<size_t>(frame.size(), 14 + 18);
+    return std::any_of(spared_.begin(), spared_.end(),
+                       [&](const Bytes& ip) { return named(ip, frame.begin(), frame.end()); }) ||
+           (all_hear && std::any_of(targets_.begin(), targets_.end(), [&](const Bytes& ip) {
+              return named(ip, frame.begin(), frame.begin() + sender_end);
+            }));
   }
 
   const Options& options_;

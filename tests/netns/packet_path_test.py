@@ -88,6 +88,7 @@ class PacketPath(LabTest):
         the MTU that would fit, and that MTU is right to the byte."""
         for family, overhead in ((4, 28), (6, 48)):
             with self.subTest(family=family):
+                self.peer.run("ip", f"-{family}", "route", "flush", "cache")
                 client = self.client(family)
                 peer = self.peer.udp(family)
                 client.bind(CHANNEL, peer.getsockname()[:2])

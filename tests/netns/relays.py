@@ -92,7 +92,7 @@ relay_ports = "49152-65535"
 {turn}
 
 [turn.auth]
-users = {{ {USER} = "{PASSWORD}" }}
+{f'users = {{ {USER} = "{PASSWORD}" }}' if policy != "call" else ""}
 shared_secrets = ["{SECRET}"]
 
 [turn.peers]

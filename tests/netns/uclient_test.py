@@ -4,7 +4,7 @@ import re
 import subprocess
 
 from netns_test import LabTest, main
-from relays import PASSWORD, USER
+from relays import BIN, PASSWORD, USER
 
 # Name: arguments of turnutils_uclient; {4} and {6} are the peer's addresses.
 MODES = {
@@ -44,7 +44,8 @@ class Uclient(LabTest):
         running = {}
         for mode, arguments in MODES.items():
             running[mode] = subprocess.Popen(
-                ["ip", "netns", "exec", self.alice.netns, "timeout", "60", "turnutils_uclient",
+                ["ip", "netns", "exec", self.alice.netns, "timeout", "60",
+                 "env", f"LD_PRELOAD={BIN}/lucky_channels.so", "turnutils_uclient",
                  "-u", USER, "-w", PASSWORD, "-n", str(MESSAGES), "-m", str(CLIENTS), "-z", "20",
                  "-l", "170", *arguments.format(None, None, None, None, self.bob.ip[4], None,
                                                 self.bob.ip[6]).split(),

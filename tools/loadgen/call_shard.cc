@@ -39,6 +39,7 @@ constexpr uint64_t kMaxCatchUpNs = 10 * kMs;
 // Waits longer than this are slept through, shorter ones spun away: waking up takes that long.
 constexpr uint64_t kSpinNs = 60'000;
 constexpr uint64_t kClientPollNs = 10 * kMs;
+constexpr uint32_t kMaxReopened = 3;
 constexpr size_t kReportedCalls = 4;
 constexpr size_t kIndicationOverhead = 48;
 
@@ -66,6 +67,7 @@ struct CallShard::Leg {
   uint32_t next_sequence = 0;                 // of what counts
   uint32_t next_warmup = 0;
   uint64_t began_ns = 0;
+  uint32_t reopened = 0;  // times that a new port was needed
   bool connected = false;
 };
 
@@ -89,35 +91,62 @@ CallShard::~CallShard() {
 }
 
 absl::Status CallShard::Open() {
-  for (size_t i = 0; i < size_t{call_count_} * 2; ++i) {
-    const uint32_t call = first_call_ + static_cast<uint32_t>(i / 2);
-    const size_t side = i % 2;
-    auto socket = UdpSocket::Open(options_.local[side], options_.netns[side]);
-    if (!socket.ok()) return socket.status();
+  legs_.resize(size_t{call_count_} * 2);
+  for (size_t i = 0; i < legs_.size(); ++i) {
+    if (absl::Status status = OpenLeg(i); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
 
-    TurnClientOptions client;
-    client.server = options_.server;
-    client.families = options_.families;
-    client.retransmission = {.initial_rto_ms = 500, .max_sends = 5, .last_wait_rtos = 8};
-    if (options_.secret.empty()) {
-      client.credentials = {options_.user, options_.password};
-    } else {
-      const int64_t expiry = static_cast<int64_t>(RealtimeNs() / kSecond) + 3600 +
-                             static_cast<int64_t>(options_.seconds + options_.warmup);
-      const std::string name = options_.call_policy
-                                   ? fmt::format("{}-{}/{}", options_.name, call, "ab"[side])
-                                   : options_.name;
-      client.credentials = TimeLimitedCredentials(options_.secret, expiry, name);
+absl::Status CallShard::OpenLeg(size_t index) {
+  const uint32_t call = first_call_ + static_cast<uint32_t>(index / 2);
+  const size_t side = index % 2;
+  auto socket = UdpSocket::Open(options_.local[side], options_.netns[side]);
+  if (!socket.ok()) return socket.status();
+
+  TurnClientOptions client;
+  client.server = options_.server;
+  client.families = options_.families;
+  client.retransmission = {.initial_rto_ms = 500, .max_sends = 5, .last_wait_rtos = 8};
+  if (options_.secret.empty()) {
+    client.credentials = {options_.user, options_.password};
+  } else {
+    const int64_t expiry = static_cast<int64_t>(RealtimeNs() / kSecond) + 3600 +
+                           static_cast<int64_t>(options_.seconds + options_.warmup);
+    const std::string name = options_.call_policy
+                                 ? fmt::format("{}-{}/{}", options_.name, call, "ab"[side])
+                                 : options_.name;
+    client.credentials = TimeLimitedCredentials(options_.secret, expiry, name);
+  }
+  // The old socket is closed after the new one has its port, so that they differ.
+  legs_[index] = std::unique_ptr<Leg>(
+      new Leg{std::move(*socket), TurnClient(std::move(client), [this, index](auto datagram) {
+                leg(index).socket.Send(server_, datagram);
+              })});
+  // Different numbers on both sides, so that one taken for the other is noticed.
+  leg(index).first_channel =
+      static_cast<uint16_t>(relay::kMinChannelNumber + (size_t{2} * call + side * 0x77e) % 0x0ffe);
+  epoll_event event = {.events = EPOLLIN, .data = {.u64 = index}};
+  epoll_ctl(epoll_, EPOLL_CTL_ADD, leg(index).socket.fd(), &event);
+  return absl::OkStatus();
+}
+
+void CallShard::Allocate(size_t index) { leg(index).client.Allocate(MonotonicNs() / kMs); }
+
+// RFC 8656, section 7.4: after 437 a client tries again from another port.
+absl::Status CallShard::ReopenMismatched(size_t call) {
+  for (size_t index : {2 * call, 2 * call + 1}) {
+    const Leg& old = leg(index);
+    if (old.client.state() != State::kFailed || old.client.error_code() != 437 ||
+        old.reopened == kMaxReopened) {
+      continue;
     }
-    legs_.push_back(std::unique_ptr<Leg>(
-        new Leg{std::move(*socket), TurnClient(std::move(client), [this, i](auto datagram) {
-                  leg(i).socket.Send(server_, datagram);
-                })}));
-    // Different numbers on both sides, so that one taken for the other is noticed.
-    leg(i).first_channel =
-        static_cast<uint16_t>(relay::kMinChannelNumber + (2 * call + side * 0x77e) % 0x0ffe);
-    epoll_event event = {.events = EPOLLIN, .data = {.u64 = i}};
-    epoll_ctl(epoll_, EPOLL_CTL_ADD, leg(i).socket.fd(), &event);
+    const uint32_t reopened = old.reopened + 1;
+    const uint64_t began_ns = old.began_ns;
+    if (absl::Status status = OpenLeg(index); !status.ok()) return status;
+    leg(index).reopened = reopened;
+    leg(index).began_ns = began_ns;
+    Allocate(index);
   }
   return absl::OkStatus();
 }
@@ -131,14 +160,17 @@ absl::Status CallShard::SetUp() {
     while (next < call_count_ && pending.size() < kSetUpWindow) {
       for (size_t side = 0; side < 2; ++side) {
         leg(2 * next + side).began_ns = MonotonicNs();
-        leg(2 * next + side).client.Allocate(MonotonicNs() / kMs);
+        Allocate(2 * next + side);
       }
       pending.push_back(next++);
     }
     Receive(5 * kMs);
     PollClients();
     if (!icmp_error_.ok()) return icmp_error_;
-    if (const absl::Status status = FirstFailure(); !status.ok()) return status;
+    for (const size_t call : pending) {
+      if (absl::Status status = ReopenMismatched(call); !status.ok()) return status;
+    }
+    if (absl::Status status = FirstFailure(); !status.ok()) return status;
     for (size_t i = 0; i < pending.size();) {
       ConnectCall(pending[i]);
       const Leg& a = leg(2 * pending[i]);
@@ -306,7 +338,7 @@ bool CallShard::SendMedia(uint64_t packet_index, bool counts, uint64_t due_ns) {
     const size_t size = sender.client.EncodeSendIndication(
         sender.peer[family], std::span(out_).first(options_.payload), out_);
     datagram = std::span(out_).first(size);
-    write(datagram.last((options_.payload + 3) / 4 * 4).first(options_.payload));
+    write(datagram.last((size_t{options_.payload} + 3) / 4 * 4).first(options_.payload));
   } else {
     relay::WriteChannelDataHeader(out_.data(), static_cast<uint16_t>(sender.first_channel + family),
                                   static_cast<uint16_t>(options_.payload));

@@ -47,6 +47,11 @@ class CallShard {
 
   Leg& leg(size_t index) { return *legs_[index]; }
   bool Stopped() const { return interrupted_.load() || failed_.load(); }
+  // Replaces the leg's socket and client, if it has any, by new ones.
+  absl::Status OpenLeg(size_t index);
+  void Allocate(size_t index);
+  // Legs whose port the server still takes for that of an earlier client get another one.
+  absl::Status ReopenMismatched(size_t call);
   void ConnectCall(size_t call);
   absl::Status FirstFailure() const;
   void PollClients();

@@ -310,6 +310,7 @@ void TurnClient::HandleError(size_t index, const StunMessage& message, int code,
   }
   std::string_view reason;
   ErrorCode(message, reason);
+  if (status_.ok()) error_code_ = code;
   Fail(failed, code == 0 ? status_ : Describe(failed, code, reason));
 }
 

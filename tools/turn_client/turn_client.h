@@ -82,6 +82,8 @@ class TurnClient {
   // The first failure, in one sentence with a remedy. After a failed permission or channel the
   // allocation still stands, and Release() ends it.
   const absl::Status& status() const { return status_; }
+  // The STUN error code that status() is about; 0 if it is about something else.
+  int error_code() const { return error_code_; }
   // Whether everything that was asked for has been granted.
   bool settled() const { return transactions_.empty(); }
   // The server's view of this client.
@@ -150,6 +152,7 @@ class TurnClient {
   std::function<void(std::span<const uint8_t>)> send_;
   State state_ = State::kIdle;
   absl::Status status_;
+  int error_code_ = 0;
   bool release_wanted_ = false;
 
   std::optional<Challenge> challenge_;

@@ -276,6 +276,7 @@ TEST_F(TurnClientTest, EachRefusalHasASentence) {
     Answer(Take(), {.error = 401, .nonce = kPlainNonce});
     Answer(Take(), {.error = c.code, .integrity = Reply::Integrity::kSha1});
     EXPECT_EQ(client_->state(), State::kFailed) << c.code;
+    EXPECT_EQ(client_->error_code(), c.code);
     EXPECT_THAT(StatusMessage(), HasSubstr(c.says));
     EXPECT_THAT(StatusMessage(), HasSubstr("192.0.2.10:3478"));
   }

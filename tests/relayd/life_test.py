@@ -1,0 +1,236 @@
+"""The daemon's life, in a network namespace of its own: start, readiness, privileges, end, and what
+is left behind (nothing). Needs root."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+import unittest
+
+import relayd_process
+
+
+def ip(*args, check=True):
+    return subprocess.run(["ip", *args], check=check, capture_output=True, text=True).stdout
+
+
+@unittest.skipUnless(os.geteuid() == 0, "needs root")
+class Life(unittest.TestCase):
+    def setUp(self):
+        self.folder = relayd_process.Folder()
+        self.addCleanup(self.folder.cleanup)
+        self.namespace = f"sotto-life-{os.getpid()}"
+        ip("netns", "add", self.namespace)
+        self.addCleanup(ip, "netns", "del", self.namespace, check=False)
+        self.ip("link", "set", "lo", "up")
+        self.ip("link", "add", "relay0", "type", "veth", "peer", "name", "host0")
+        self.ip("link", "set", "relay0", "up")
+        self.ip("link", "set", "host0", "up")
+        self.ip("address", "add", "192.0.2.1/24", "dev", "host0")
+        self.ip("address", "add", "2001:db8::1/64", "dev", "host0", "nodad")
+        self.before = self.leftovers()
+
+    def ip(self, *args):
+        return ip("-netns", self.namespace, *args)
+
+    def leftovers(self):
+        """What a relay could leave: interfaces, programs and flags on them, files."""
+        links = json.loads(self.ip("-json", "-details", "link", "show"))
+        files = set()
+        for folder in ("/run/dpdk", "/run/sotto", "/dev/shm", "/dev/hugepages", "/sys/fs/bpf"):
+            files |= {str(path) for path in pathlib.Path(folder).glob("**/*")}
+        return (
+            sorted(
+                (link["ifname"], link["promiscuity"], link["mtu"], link["address"], "xdp" in link)
+                for link in links
+            ),
+            sorted(files),
+        )
+
+    def assert_nothing_left(self):
+        self.assertEqual(self.leftovers(), self.before)
+
+    def start(self, text, name="relayd.toml"):
+        daemon = relayd_process.Daemon(
+            self.relayd, self.folder.write(text, name), self.namespace, self.folder
+        )
+        self.addCleanup(daemon.cleanup)
+        return daemon
+
+    def run_to_failure(self, text):
+        done = relayd_process.run(
+            self.relayd,
+            "--config",
+            self.folder.write(text),
+            prefix=("ip", "netns", "exec", self.namespace),
+        )
+        self.assertEqual(done.returncode, 2, done.stderr)
+        # Log lines begin with the time; what remains is the sentence.
+        sentences = [l for l in done.stderr.splitlines() if not l.startswith("20")]
+        self.assertEqual(len(sentences), 1, done.stderr)
+        self.assert_nothing_left()
+        return sentences[0]
+
+    def assert_unprivileged(self, daemon, kept_by_main=False):
+        threads = daemon.thread_fields(
+            "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "Tgid"
+        )
+        self.assertGreaterEqual(len(threads), 2)
+        for name, thread in threads.items():
+            with self.subTest(thread=name):
+                main = name.split()[0] == thread["Tgid"]
+                for field in ("CapInh", "CapEff", "CapBnd", "CapAmb"):
+                    self.assertEqual(int(thread[field], 16), 0, field)
+                if not (main and kept_by_main):
+                    self.assertEqual(int(thread["CapPrm"], 16), 0)
+                self.assertEqual(thread["NoNewPrivs"], "1")
+                self.assertEqual(thread["Seccomp"], "2")
+
+    def serve_and_end(self, vdev, workers=1, kept_by_main=False, more=""):
+        daemon = self.start(relayd_process.config(vdev, workers) + more)
+        self.assertIn("STATUS=", daemon.wait_notified("READY=1"))
+        self.assert_unprivileged(daemon, kept_by_main)
+        if "net_tap" in vdev:
+            self.ip("address", "del", "192.0.2.1/24", "dev", "host0")
+            self.ip("address", "add", "192.0.2.1/24", "dev", "tap0")
+        # The relay answers on its port, privileges or not.
+        ping = subprocess.run(
+            ["ip", "netns", "exec", self.namespace, "ping", "-c", "3", "-i", "0.2", "-W", "2",
+             "192.0.2.10"],
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual(ping.returncode, 0, ping.stdout + daemon.read_log())
+        self.assertEqual(daemon.end(), 0, daemon.read_log())
+        daemon.wait_notified("STOPPING=1", timeout=1)
+        if "net_tap" in vdev:
+            self.ip("address", "add", "192.0.2.1/24", "dev", "host0")
+        self.assert_nothing_left()
+
+    def test_af_packet(self):
+        self.serve_and_end("net_af_packet0,iface=relay0")
+
+    def test_af_packet_with_two_workers(self):
+        self.serve_and_end("net_af_packet0,iface=relay0,qpairs=2", workers=2)
+
+    def test_tap(self):
+        self.serve_and_end("net_tap0,iface=tap0")
+
+    def test_af_xdp(self):
+        for more in ("", '[process]\nuser = "nobody"\n'):
+            with self.subTest(more):
+                self.serve_and_end("net_af_xdp0,iface=relay0", kept_by_main=True, more=more)
+
+    def test_another_user(self):
+        text = relayd_process.config("net_af_packet0,iface=relay0") + '[process]\nuser = "nobody"\n'
+        daemon = self.start(text)
+        daemon.wait_notified("READY=1")
+        self.assert_unprivileged(daemon)
+        for thread in daemon.thread_fields("Uid", "Gid").values():
+            self.assertNotIn("0", thread["Uid"].split() + thread["Gid"].split())
+        self.assertEqual(daemon.end(signal.SIGINT), 0)
+        self.assert_nothing_left()
+
+    def test_json_log_and_reload(self):
+        text = relayd_process.config("net_af_packet0,iface=relay0") + '[log]\nformat = "json"\n'
+        daemon = self.start(text)
+        daemon.wait_notified("READY=1")
+        self.folder.write(text.replace('"json"', '"json"\nlevel = "debug"').replace("1000", "999"))
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_notified("READY=1", timeout=10)
+        self.folder.write("nonsense")
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_notified("READY=1", timeout=10)
+        self.assertEqual(daemon.end(), 0)
+        lines = [json.loads(line) for line in daemon.read_log().splitlines()]
+        self.assertIn("[dataplane] max_allocations", [line.get("key") for line in lines])
+        self.assertIn("The configuration is reloaded.", [line["message"] for line in lines])
+        self.assertTrue(any("isn't TOML" in line.get("error", "") for line in lines))
+        self.assertNotIn("a-long-secret", daemon.read_log())
+
+    def test_second_relay_on_the_interface_is_refused(self):
+        text = relayd_process.config("net_af_packet0,iface=relay0")
+        daemon = self.start(text)
+        daemon.wait_notified("READY=1")
+        self.before = self.leftovers()
+        self.assertIn(
+            "interface relay0 is in use by another sotto-relayd", self.run_to_failure(text)
+        )
+        self.assertEqual(daemon.end(), 0)
+
+    def test_second_relay_on_the_admin_socket_is_refused(self):
+        admin = f'[admin]\nsocket = "{self.folder.path}/admin.sock"\n'
+        daemon = self.start(relayd_process.config("net_af_packet0,iface=relay0") + admin)
+        daemon.wait_notified("READY=1")
+        self.before = self.leftovers()
+        self.assertIn(
+            "admin.sock is in use", self.run_to_failure(relayd_process.config("net_null0") + admin)
+        )
+        self.assertEqual(daemon.end(), 0)
+
+    def test_killed_relay_blocks_no_other(self):
+        for vdev in ("net_af_packet0,iface=relay0", "net_tap0,iface=tap0"):
+            daemon = self.start(relayd_process.config(vdev))
+            daemon.wait_notified("READY=1")
+            daemon.process.kill()
+            daemon.process.wait()
+            self.assert_nothing_left()
+            daemon = self.start(relayd_process.config(vdev))
+            daemon.wait_notified("READY=1")
+            self.assertEqual(daemon.end(), 0)
+
+    def test_missing_port(self):
+        text = relayd_process.config("net_null0").replace('port = "net_null0"', 'port = "eth7"')
+        error = self.run_to_failure(text)
+        self.assertIn("port eth7 does not exist; there are net_null0;", error)
+
+    def test_missing_interface(self):
+        error = self.run_to_failure(relayd_process.config("net_af_packet0,iface=none0"))
+        self.assertIn("port net_af_packet0 does not exist", error)
+        self.assertIn("No such device", error)
+
+    def test_missing_pci_device(self):
+        text = relayd_process.config("net_null0").replace('"net_null0"', '"0000:7f:00.0"')
+        self.assertIn("bind the NIC to vfio-pci", self.run_to_failure(text))
+
+    def test_interface_that_is_down(self):
+        self.ip("link", "set", "relay0", "down")
+        self.before = self.leftovers()
+        error = self.run_to_failure(relayd_process.config("net_af_packet0,iface=relay0"))
+        self.assertIn("interface relay0 is down; ip link set relay0 up", error)
+
+    def test_too_few_queues(self):
+        error = self.run_to_failure(relayd_process.config("net_af_packet0,iface=relay0", workers=2))
+        self.assertIn("has 1 queue, but 2 workers need one each; add qpairs=2", error)
+
+    def test_eal_arguments_that_mean_nothing(self):
+        text = relayd_process.config("net_null0").replace("--no-pci", "--no-such-option")
+        self.assertIn("DPDK's EAL can't start", self.run_to_failure(text))
+
+    def test_address_that_the_kernel_has(self):
+        self.ip("address", "add", "192.0.2.10/24", "dev", "relay0")
+        error = self.run_to_failure(relayd_process.config("net_af_packet0,iface=relay0"))
+        self.assertIn("address in use: the kernel has 192.0.2.10 on relay0", error)
+
+    def test_too_little_memory(self):
+        text = relayd_process.config("net_null0").replace(
+            "max_allocations", "memory_mb = 64\nmbufs = 1000000\nmax_allocations"
+        )
+        self.assertIn("raise [dataplane] memory_mb", self.run_to_failure(text))
+
+    def test_unknown_user(self):
+        text = relayd_process.config("net_null0") + '[process]\nuser = "no-such-user-here"\n'
+        self.assertIn("there is no user no-such-user-here", self.run_to_failure(text))
+
+    def test_ends_while_it_starts(self):
+        daemon = self.start(relayd_process.config("net_af_packet0,iface=relay0"))
+        # Its handlers are there from before EAL on; the time before them is too short to hit.
+        time.sleep(0.3)
+        self.assertIn(daemon.end(), (0, -signal.SIGTERM))
+        self.assert_nothing_left()
+
+
+if __name__ == "__main__":
+    relayd_process.main()

@@ -1,0 +1,99 @@
+#!/bin/bash
+# Runs every test: installs what is missing, builds, runs ctest, prints one summary.
+#
+#   tests/run.sh                     all presets below; as root (network namespaces)
+#   tests/run.sh --quick             unit tests of the dev preset alone; needs no root
+#   tests/run.sh --preset NAME       this preset; may be given several times
+#   tests/run.sh -R REGEX            only tests whose name matches, as in ctest
+#
+#   release   unit, system, latency and browser tests        asan   the same without latency, browser
+#   fuzz      each libFuzzer target for some seconds          tsan   the tests of relay/
+#
+# What each preset printed is in build/<preset>/tests.log.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+presets=()
+filter=()
+quick=no
+while [ $# -gt 0 ]; do
+  case $1 in
+    --quick) quick=yes ;;
+    --preset | -R)
+      [ $# -gt 1 ] || { echo "run.sh: $1 needs a value; see --help." >&2; exit 2; }
+      if [ "$1" = -R ]; then filter=(-R "$2"); else presets+=("$2"); fi
+      shift
+      ;;
+    -h | --help)
+      sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      exit
+      ;;
+    *)
+      echo "run.sh: there is no $1; see --help." >&2
+      exit 2
+      ;;
+  esac
+  shift
+done
+if [ ${#presets[@]} = 0 ]; then
+  if [ $quick = yes ]; then presets=(dev); else presets=(release asan fuzz tsan); fi
+fi
+if [ $quick = no ] && [ "$(id -u)" != 0 ]; then
+  echo "run.sh: system tests need root; run it with sudo, or with --quick for unit tests." >&2
+  exit 1
+fi
+
+if [ $quick = yes ]; then
+  deploy/install-deps.sh build
+else
+  deploy/install-deps.sh
+fi
+
+build() { # PRESET
+  cmake --preset "$1" >"build/$1.configure.log" 2>&1 || { cat "build/$1.configure.log"; return 1; }
+  local targets=(all)
+  case $1 in
+    tsan) targets=(relay/all) ;;
+    fuzz) mapfile -t targets < <(ctest --test-dir build/fuzz -N -L fuzz | sed -n 's/^.*: fuzz\.//p') ;;
+  esac
+  cmake --build "build/$1" --target "${targets[@]}"
+}
+
+test_preset() { # PRESET
+  local where=build/$1 select=("${filter[@]}")
+  case $1 in
+    tsan) where=build/tsan/relay ;;
+    fuzz) select+=(-L fuzz) ;;
+  esac
+  [ $quick = no ] || select+=(-LE "netns|fuzz")
+  ctest --test-dir "$where" --output-on-failure --no-tests=error -j "$(nproc)" "${select[@]}"
+}
+
+mkdir -p build
+export TSAN_OPTIONS=halt_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
+summary=()
+failed=no
+for preset in "${presets[@]}"; do
+  began=$SECONDS
+  echo "== $preset"
+  if ! build "$preset"; then
+    summary+=("$preset: does not build")
+    failed=yes
+    continue
+  fi
+  built=$((SECONDS - began))
+  log=build/$preset/tests.log
+  test_preset "$preset" 2>&1 | tee "$log" || failed=yes
+  result=$(grep -E '% tests passed|No tests were found' "$log" || echo "ctest did not finish")
+  # A test that didn't run shows nothing: as root, all can.
+  if [ $quick = no ] && grep -qE '\*\*\*(Skipped|Not Run)' "$log"; then
+    result+="; some were skipped"
+    failed=yes
+  fi
+  summary+=("$preset: $result (built in $built s, ran for $((SECONDS - began - built)) s)")
+done
+
+echo
+echo "== summary"
+printf '%s\n' "${summary[@]}"
+[ $failed = no ]
