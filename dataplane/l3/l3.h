@@ -15,7 +15,7 @@
 #include "dataplane/l3/icmp.h"
 #include "dataplane/l3/interface.h"
 #include "dataplane/l3/neighbors.h"
-#include "dataplane/table/next_hop.h"
+#include "dataplane/l3/next_hop.h"
 
 namespace sotto::dataplane {
 

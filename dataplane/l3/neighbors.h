@@ -26,7 +26,7 @@
 #include "dataplane/l3/event.h"
 #include "dataplane/l3/frame_sender.h"
 #include "dataplane/l3/interface.h"
-#include "dataplane/table/next_hop.h"
+#include "dataplane/l3/next_hop.h"
 #include "relay/wire/ip_address.h"
 
 namespace sotto::dataplane {

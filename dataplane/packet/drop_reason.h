@@ -29,6 +29,8 @@ namespace sotto::dataplane {
     "The IPv4 header checksum is wrong; look for a faulty link or a broken middlebox.")            \
   X(kIpExtensionHeader, "ip_extension_header",                                                     \
     "IPv6 with extension headers other than Fragment; TURN clients don't send them.")              \
+  X(kMulticast, "multicast",                                                                       \
+    "Broadcast or multicast that the relay has no use for (mDNS, DHCP, router advertisements).")   \
   X(kDestinationNotLocal, "not_local",                                                             \
     "The destination is no address of the relay; check routes that point here.")                   \
   X(kSourceInvalid, "source_invalid",                                                              \

@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "dataplane/l3/next_hop.h"
 #include "dataplane/packet/parse.h"
-#include "dataplane/table/next_hop.h"
 #include "relay/wire/big_endian.h"
 #include "relay/wire/checksum.h"
 #include "relay/wire/ip_address.h"

@@ -22,6 +22,10 @@ bool SourceIsInvalidV6(const uint8_t* source) {
   return std::memcmp(source, kZeros, 15) == 0 && source[15] <= 1;  // unspecified, loopback
 }
 
+bool IsGroupV4(const uint8_t* destination) {
+  return destination[0] >= 224;  // multicast, and the limited broadcast
+}
+
 // Solicited-node and all-nodes multicast: where neighbour discovery is heard (RFC 4291, 2.7.1).
 bool IsNeighborMulticast(const uint8_t* destination) {
   return destination[0] == 0xff && destination[1] == 0x02;
@@ -67,7 +71,10 @@ ParsedFrame ParseIpv4(std::span<const uint8_t> frame, ParsedFrame parsed, const 
     return Drop(parsed, DropReason::kIpBadChecksum);
   }
   parsed.destination = locals.FindV4(ip + 16);
-  if (parsed.destination == kNotLocal) return Drop(parsed, DropReason::kDestinationNotLocal);
+  if (parsed.destination == kNotLocal) {
+    return Drop(parsed,
+                IsGroupV4(ip + 16) ? DropReason::kMulticast : DropReason::kDestinationNotLocal);
+  }
   if (SourceIsInvalidV4(ip + 12)) return Drop(parsed, DropReason::kSourceInvalid);
   if (locals.FindV4(ip + 12) != kNotLocal) return Drop(parsed, DropReason::kSourceIsRelay);
   parsed.udp_offset = static_cast<uint16_t>(parsed.ip_offset + header_size);
@@ -96,15 +103,21 @@ ParsedFrame ParseIpv6(std::span<const uint8_t> frame, ParsedFrame parsed,
   }
   parsed.ip_size = static_cast<uint16_t>(size);
   const uint8_t next_header = ip[6];
-  if (next_header == kProtocolIcmpv6 &&
-      (IsNeighborMulticast(ip + 24) || locals.FindV6(ip + 24) != kNotLocal)) {
-    // Also from the unspecified address: duplicate address detection. Control judges.
+  parsed.destination = locals.FindV6(ip + 24);
+  // Multicast listener queries come behind a hop-by-hop header (RFC 3810, section 5), duplicate
+  // address detection from the unspecified address: control judges them.
+  if ((next_header == kProtocolIcmpv6 || next_header == kProtocolHopByHop) &&
+      IsNeighborMulticast(ip + 24)) {
     parsed.verdict = ParseVerdict::kNeighborhood;
-    parsed.destination = locals.FindV6(ip + 24);
     return parsed;
   }
-  parsed.destination = locals.FindV6(ip + 24);
-  if (parsed.destination == kNotLocal) return Drop(parsed, DropReason::kDestinationNotLocal);
+  if (parsed.destination == kNotLocal) {
+    return Drop(parsed, ip[24] == 0xff ? DropReason::kMulticast : DropReason::kDestinationNotLocal);
+  }
+  if (next_header == kProtocolIcmpv6) {
+    parsed.verdict = ParseVerdict::kNeighborhood;
+    return parsed;
+  }
   if (SourceIsInvalidV6(ip + 8)) return Drop(parsed, DropReason::kSourceInvalid);
   if (locals.FindV6(ip + 8) != kNotLocal) return Drop(parsed, DropReason::kSourceIsRelay);
   parsed.udp_offset = static_cast<uint16_t>(parsed.ip_offset + kIpv6HeaderSize);

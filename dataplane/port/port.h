@@ -33,8 +33,8 @@ struct PortOptions {
   uint16_t queues = 1;  // receive queues, and as many transmit queues
   uint16_t rx_descriptors = 1024;
   uint16_t tx_descriptors = 1024;
-  uint16_t mtu = 0;               // bytes of IP packet; 0: the device's
-  std::optional<MacAddress> mac;  // none: the device's
+  uint16_t mtu = 0;                    // bytes of IP packet; 0: the device's
+  std::optional<MacAddress> mac = {};  // none: the device's
 };
 
 struct Port {

@@ -257,7 +257,7 @@ const ConfigKeyReader kKeys[] = {
       .type = "a table of passwords",
       .standard = "{}",
       .example = R"({ demo = "a-long-secret" })",
-      .meaning = "Static users. Passwords have 8 bytes at least."},
+      .meaning = "Static users. Passwords have 6 bytes at least; use 16 or more."},
      [](const ConfigValue& v, RelaydConfig& c) { ReadUsers(v, c.server.auth.users); }},
     {{.section = "turn.auth",
       .name = "shared_secrets",
@@ -265,7 +265,8 @@ const ConfigKeyReader kKeys[] = {
       .standard = "[]",
       .example = R"(["current-secret", "previous-secret"])",
       .meaning = "Secrets of time-limited credentials (`expiry:name`, and the base64 of its "
-                 "HMAC-SHA1). All are accepted, so that they can be rotated; 8 bytes at least."},
+                 "HMAC-SHA1). All are accepted, so that they can be rotated; 6 bytes at "
+                 "least, use 32 random ones."},
      [](const ConfigValue& v, RelaydConfig& c) { v.ReadAll(c.server.auth.shared_secrets); }},
     {{.section = "turn.auth",
       .name = "nonce_lifetime",

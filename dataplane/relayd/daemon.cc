@@ -273,6 +273,12 @@ uint32_t MemoryMb(const RelaydConfig& config) {
 absl::Status RunDaemon(const std::string& config_path, const RelaydConfig& config) {
   ConfigureLog(config.log);
   for (const std::string& warning : config.warnings) Log(LogLevel::kWarning, warning);
+  if (config.metrics_listen || !config.admin_socket.empty()) {
+    Log(LogLevel::kInfo,
+        "This version serves no admin service and no metrics yet; [admin] and [metrics] are "
+        "checked "
+        "and kept for the one that does.");
+  }
   Signals signals;
   Notifier notifier;
   Relay relay;

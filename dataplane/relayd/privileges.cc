@@ -98,7 +98,6 @@ absl::Status FilterSystemCalls(bool keep_bpf) {
       SCMP_SYS(execveat),
       SCMP_SYS(fork),
       SCMP_SYS(vfork),
-      SCMP_SYS(ptrace),
       SCMP_SYS(process_vm_readv),
       SCMP_SYS(process_vm_writev),
       SCMP_SYS(mount),

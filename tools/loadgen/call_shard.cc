@@ -36,6 +36,7 @@ constexpr int kSendBurst = 16;
 // Behind by more than this, the schedule is moved, so that a pause of the generator doesn't turn
 // into a burst that no call would send.
 constexpr uint64_t kMaxCatchUpNs = 10 * kMs;
+constexpr uint64_t kOvertimeNs = 100 * kMs;
 // Waits longer than this are slept through, shorter ones spun away: waking up takes that long.
 constexpr uint64_t kSpinNs = 60'000;
 constexpr uint64_t kClientPollNs = 10 * kMs;
@@ -393,7 +394,8 @@ absl::Status CallShard::Run(uint64_t start_ns) {
       ++next;
       now = MonotonicNs();
     }
-    if (due >= end_ns || now >= end_ns) break;
+    // What was due before the end is sent, if the kernel takes it.
+    if (due >= end_ns || now >= end_ns + kOvertimeNs) break;
     Receive(due > now + kSpinNs ? std::min(due - now - kSpinNs, kClientPollNs) : 0);
     if (now >= next_poll) {
       PollClients();

@@ -326,6 +326,7 @@ TEST_F(TurnClientTest, KeepsWhatItHasAlive) {
   while (client_->deadline_ms() <= 3 * 3600 * 1000) {
     const uint64_t now = client_->deadline_ms();
     client_->Poll(now);
+    ASSERT_GT(client_->deadline_ms(), now) << "what was due wasn't done";
     while (!sent_.empty()) {
       const StunMessage request = Take();
       if (request.method() == StunMethod::kRefresh) {

@@ -1,0 +1,144 @@
+// Ports and their pool on virtual devices that need neither privileges nor a kernel interface.
+#include "dataplane/port/port.h"
+
+#include <gmock/gmock.h>
+#include <rte_dev.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+#include <rte_mempool.h>
+
+#include "dataplane/port/pool.h"
+
+namespace sotto::dataplane {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+// A virtual device, gone at the end of the test.
+class Device {
+ public:
+  explicit Device(const char* name, const char* arguments = "") : name_(name) {
+    EXPECT_EQ(rte_eal_hotplug_add("vdev", name, arguments), 0) << name;
+  }
+  ~Device() { rte_eal_hotplug_remove("vdev", name_); }
+
+ private:
+  const char* name_;
+};
+
+std::string Message(const absl::Status& status) {
+  return {status.message().data(), status.message().size()};
+}
+
+TEST(FindPort, NamesThePortsThatThereAre) {
+  EXPECT_EQ(Message(FindPort({.name = "net_null9"}, "").status()),
+            "port net_null9 does not exist; there are no ports; give --vdev=net_null9,... in "
+            "[dataplane] eal_args.");
+  const Device device("net_null0");
+  const absl::Status status = FindPort({.name = "net_null9"}, "it broke").status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(Message(status), HasSubstr("there are net_null0;"));
+  EXPECT_THAT(Message(status), HasSubstr("DPDK said: it broke."));
+  EXPECT_THAT(Message(FindPort({.name = "0000:01:00.0"}, "").status()),
+              HasSubstr("bind the NIC to vfio-pci"));
+}
+
+TEST(FindPort, RefusesMoreQueuesThanTheDeviceHas) {
+  const Device device("net_ring0");
+  const absl::Status status = FindPort({.name = "net_ring0", .queues = 17}, "").status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(Message(status),
+              HasSubstr("has 16 queues, but 17 workers need one each; lower [dataplane] workers"));
+}
+
+TEST(FindPort, GivesADeviceWithoutAMacAddressOne) {
+  const Device device("net_ring0");
+  const auto port = FindPort({.name = "net_ring0"}, "");
+  ASSERT_TRUE(port.ok()) << port.status();
+  EXPECT_NE(port->mac, MacAddress{});
+  EXPECT_FALSE(port->mac.is_multicast());
+  const MacAddress wanted{{0x02, 0, 0, 0, 0, 0x07}};
+  EXPECT_EQ(FindPort({.name = "net_ring0", .mac = wanted}, "")->mac, wanted);
+}
+
+TEST(Port, StartsMovesPacketsAndCloses) {
+  const Device device("net_null0", "size=200");
+  const PortOptions options{.name = "net_null0", .queues = 2, .mtu = 1400};
+  auto port = FindPort(options, "");
+  ASSERT_TRUE(port.ok()) << port.status();
+  EXPECT_EQ(port->driver, "net_null");
+  EXPECT_EQ(port->mtu, 1400);
+  EXPECT_FALSE(port->kernel_checksums);
+  EXPECT_FALSE(port->privileged_close);
+  const auto pool = CreatePool(std::span(&*port, 1), {.lcores = 1, .held = 64, .private_size = 32});
+  ASSERT_TRUE(pool.ok()) << pool.status();
+  EXPECT_EQ(rte_pktmbuf_priv_size(*pool), 32);
+  const auto link = StartPort(*port, options, *pool, std::chrono::milliseconds(100));
+  ASSERT_TRUE(link.ok()) << link.status();
+  EXPECT_TRUE(link->up);
+  for (uint16_t queue = 0; queue < 2; ++queue) {
+    rte_mbuf* mbufs[4];
+    ASSERT_EQ(rte_eth_rx_burst(port->id, queue, mbufs, 4), 4);
+    EXPECT_EQ(mbufs[0]->pkt_len, 200u);
+    EXPECT_EQ(rte_eth_tx_burst(port->id, queue, mbufs, 4), 4);
+  }
+  ClosePort(*port);
+  EXPECT_EQ(rte_eth_dev_is_valid_port(port->id), 0);
+  ClosePort(*port);  // once more does nothing
+  EXPECT_EQ(rte_mempool_in_use_count(*pool), 0u);
+  rte_mempool_free(*pool);
+}
+
+Port Sized(uint16_t queues, uint16_t descriptors, uint16_t mtu) {
+  Port port;
+  port.queues = queues;
+  port.rx_descriptors = port.tx_descriptors = descriptors;
+  port.mtu = mtu;
+  return port;
+}
+
+TEST(Pool, HasAnMbufForEveryPlaceThatHoldsOne) {
+  const Port ports[] = {Sized(2, 1024, 1500), Sized(2, 512, 1500)};
+  const PoolOptions options{.lcores = 3, .held = 1000};
+  const uint32_t size = PoolSize(ports, options);
+  EXPECT_GE(size, 2 * 2048u + 2 * 1024u + 1000u + 3 * 256u);
+  EXPECT_EQ(size & (size + 1), 0u) << "one less than a power of two";
+  EXPECT_GE(PoolSize(std::span(ports, 1), {.lcores = 3, .held = 9000}), 9000 + 4096u);
+}
+
+TEST(Pool, HasRoomForTheLargestFrame) {
+  const Port ordinary[] = {Sized(1, 64, 1500)};
+  EXPECT_EQ(PoolDataRoom(ordinary), RTE_MBUF_DEFAULT_DATAROOM);
+  const Port jumbo[] = {Sized(1, 64, 1500), Sized(1, 64, 9000)};
+  EXPECT_GE(PoolDataRoom(jumbo), 9000 + kFrameOverhead);
+  const Port huge[] = {Sized(1, 64, 65535)};
+  EXPECT_GT(PoolDataRoom(huge), 65000);
+}
+
+TEST(Pool, EstimateCoversWhatItTakes) {
+  const Port ports[] = {Sized(1, 512, 1500)};
+  const auto pool = CreatePool(ports, {.lcores = 1, .held = 64, .private_size = 32});
+  ASSERT_TRUE(pool.ok()) << pool.status();
+  uint64_t bytes = 0;
+  rte_mempool_mem_iter(
+      *pool,
+      [](rte_mempool*, void* sum, rte_mempool_memhdr* chunk, unsigned) {
+        *static_cast<uint64_t*>(sum) += chunk->len;
+      },
+      &bytes);
+  EXPECT_LE(bytes, PoolBytes((*pool)->size, PoolDataRoom(ports), 32));
+  EXPECT_GT(bytes, PoolBytes((*pool)->size, PoolDataRoom(ports), 32) / 2);
+  rte_mempool_free(*pool);
+}
+
+TEST(Pool, SaysWhatToDoWhenMemoryIsShort) {
+  const Port ports[] = {Sized(1, 512, 1500)};
+  const absl::Status status = CreatePool(ports, {.mbufs = 1'000'000, .lcores = 1}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(Message(status), StartsWith("1000000 packet buffers of "));
+  EXPECT_THAT(Message(status), HasSubstr("raise [dataplane] memory_mb"));
+}
+
+}  // namespace
+}  // namespace sotto::dataplane
