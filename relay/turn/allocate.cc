@@ -92,11 +92,16 @@ std::optional<StunError> Server::Impl::ParseWish(const StunMessage& message, Wis
   return StunError::kAddressFamilyNotSupported;
 }
 
-std::optional<StunError> Server::Impl::CheckQuota(const Request& request) const {
+std::optional<StunError> Server::Impl::CheckQuota(const Request& request, const Wish& wish) const {
   if (allocations_.size() >= options_.limits.max_allocations) {
     return StunError::kInsufficientCapacity;
   }
-  if (quota_.Reached(request.auth.name)) return StunError::kAllocationQuotaReached;
+  const Reservation* reservation =
+      wish.reservation_token ? reservations_.Find(*wish.reservation_token, request.now.monotonic_ms)
+                             : nullptr;
+  // A port that the user has reserved counts already.
+  const bool counted = reservation != nullptr && reservation->quota_name == request.auth.name;
+  if (!counted && quota_.Reached(request.auth.name)) return StunError::kAllocationQuotaReached;
   if (policy_.kind() != PeerPolicyKind::kCall) return std::nullopt;
   const std::optional<CallName> name = ParseCallName(request.auth.name);
   if (!name) return StunError::kForbidden;
@@ -153,7 +158,7 @@ std::optional<StunError> Server::Impl::Allocate(const Request& request) {
   if (const auto error = ParseWish(request.message, wish)) return error;
   const std::optional<uint32_t> lifetime = RequestedLifetime(request.message);
   if (!lifetime) return StunError::kBadRequest;
-  if (const auto error = CheckQuota(request)) return error;
+  if (const auto error = CheckQuota(request, wish)) return error;
 
   Allocation allocation;
   std::optional<HeldPort> sibling;

@@ -293,6 +293,35 @@ TEST_F(AllocateTest, ReservationsCountAgainstTheQuotaUntilTheyEnd) {
   EXPECT_EQ(Client().Allocate(now).error, 486);
 }
 
+TEST_F(AllocateTest, AUsedReservationCountsOnceAndForItsUser) {
+  ServerOptions options = Options();
+  options.limits.max_allocations_per_user = 2;
+  Start(options);
+  const auto redeem = [](const Bytes& token) {
+    return [token](StunBuilder& b) { b.Add(kReservationToken, token); };
+  };
+  TestClient first = Client();
+  const Bytes own = TokenOf(first.Allocate(now, [](auto& b) { Even(b, true); }));
+  EXPECT_TRUE(Client().Allocate(now, redeem(own)).success());  // within the quota of two
+  EXPECT_EQ(Client().Allocate(now).error, 486);
+
+  first.Refresh(now, 0);
+  const Bytes given = TokenOf(Try([](auto& b) { Even(b, true); }));
+  EXPECT_EQ(Client().Allocate(now).error, 486);
+  EXPECT_TRUE(Try(redeem(given), "bob", "another-password").success());  // counts for Bob now
+  EXPECT_EQ(Client().Allocate(now).error, 486);
+  EXPECT_TRUE(Client("bob", "another-password").Allocate(now).success());
+  EXPECT_EQ(Client("bob", "another-password").Allocate(now).error, 486);
+  Pass(600);
+  TickAll();
+  for (std::string_view user : {"alice", "bob"}) {
+    const std::string_view password = user == kUser ? kPassword : "another-password";
+    EXPECT_TRUE(Client(user, password).Allocate(now).success());
+    EXPECT_TRUE(Client(user, password).Allocate(now).success());
+    EXPECT_EQ(Client(user, password).Allocate(now).error, 486);
+  }
+}
+
 TEST_F(AllocateTest, RunsOutOfPortsWithInsufficientCapacity) {
   ServerOptions options = Options();
   options.relay_ports = {50000, 50003};

@@ -103,7 +103,7 @@ class Server::Impl {
   Outcome HandleAllocate(const Request& request);
   std::optional<StunError> Allocate(const Request& request);
   std::optional<StunError> ParseWish(const StunMessage& message, Wish& wish) const;
-  std::optional<StunError> CheckQuota(const Request& request) const;
+  std::optional<StunError> CheckQuota(const Request& request, const Wish& wish) const;
   bool HoldPorts(const Wish& wish, MonotonicMs now, Allocation& allocation,
                  std::optional<HeldPort>& sibling);
   std::optional<HeldPort> TakePort(IpFamily family, const Wish& wish);

@@ -251,7 +251,8 @@ class CoturnTest(unittest.TestCase):
             [LOADGEN, "calls", "--server", "10.77.99.1:3478", "--netns", CLIENT_A, *PASSWORD],
             capture_output=True, text=True, timeout=60)
         self.assertEqual(result.returncode, 1)
-        self.assertRegex(result.stderr, r"no answer from 10\.77\.99\.1:3478 to Allocate in 1[1-4]\.\d seconds")
+        self.assertRegex(result.stderr,
+                         r"no answer from 10\.77\.99\.1:3478 to Allocate in 1[1-4]\.\d seconds")
 
     def calls_through_proxy(self, mode, *options):
         """The result of a run through the proxy, and what the proxy did."""
