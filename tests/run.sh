@@ -70,6 +70,8 @@ test_preset() { # PRESET
 }
 
 mkdir -p build
+# Clones of this repository share what is compiled, wherever they lie.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 export TSAN_OPTIONS=halt_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
 summary=()
 failed=no

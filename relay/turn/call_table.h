@@ -17,7 +17,7 @@
 namespace sotto::relay {
 
 // How long an armed call without legs is remembered.
-constexpr MonotonicMs kIdleCallMs = 10 * 60 * 1000;
+constexpr MonotonicMs kIdleCallMs = 600'000;
 
 struct Call {
   struct Leg {

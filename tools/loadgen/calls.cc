@@ -19,7 +19,7 @@ namespace {
 int64_t ClockOffset() {
   return static_cast<int64_t>(RealtimeNs()) - static_cast<int64_t>(MonotonicNs());
 }
-constexpr int64_t kMaxClockStepNs = 20'000;
+constexpr int64_t kMaxClockStepNs = 1'000'000;
 
 void RaiseFileLimit() {
   rlimit limit;
