@@ -3,7 +3,7 @@
 namespace sotto::dataplane {
 
 Keystream::Keystream(std::span<const uint8_t, 16> key)
-    : context_(EVP_CIPHER_CTX_new()), used_(buffer_.size()) {
+    : context_(EVP_CIPHER_CTX_new()), used_(sizeof(buffer_)) {
   static constexpr uint8_t kCounter[16] = {};
   EVP_EncryptInit_ex(context_, EVP_aes_128_ctr(), nullptr, key.data(), kCounter);
 }
