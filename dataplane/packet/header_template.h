@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <span>
 
 #include "dataplane/l3/next_hop.h"
 #include "dataplane/packet/parse.h"
@@ -35,6 +36,14 @@ struct HeaderTemplate {
   void SetDestinationPort(uint16_t port) {
     relay::StoreBe16(bytes + ip_header_size + 2, port);
     sum = relay::FoldSum(uint64_t{sum} + relay::SumWord(port));
+  }
+
+  // The UDP checksum field, as stored in memory, of `payload` behind these headers: in full.
+  uint16_t FullChecksum(std::span<const uint8_t> payload) const {
+    const uint16_t udp_size = static_cast<uint16_t>(payload.size() + kUdpHeaderSize);
+    return relay::UdpChecksumField(relay::ChecksumOf(relay::SumWords(payload) + sum +
+                                                     relay::SumWord(kProtocolUdp) +
+                                                     2 * uint64_t{relay::SumWord(udp_size)}));
   }
 
   // Writes the headers for `payload_size` bytes of UDP payload at `out`, which holds size() bytes.

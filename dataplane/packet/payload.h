@@ -72,9 +72,7 @@ class Payload {
   uint16_t ChecksumBehind(const HeaderTemplate& header) const {
     if (checksum_ == 0) {
       if (header.v4()) return 0;
-      return relay::UdpChecksumField(relay::ChecksumOf(
-          relay::SumWords(data_, size_) + header.sum + relay::SumWord(kProtocolUdp) +
-          2 * uint64_t{relay::SumWord(LengthField())}));
+      return header.FullChecksum({data_, size_});
     }
     return relay::UdpChecksumField(relay::UpdateChecksum(
         checksum_, delta_ + header.sum + 2 * uint64_t{relay::SumWord(LengthField())}));

@@ -20,11 +20,8 @@ size_t WriteReply(uint8_t* frame, const ParsedFrame& parsed, const MacAddress& o
   const HeaderTemplate header(from, to, kNoNextHop);
   uint8_t* ip = frame + parsed.ip_offset;
   std::copy(payload.begin(), payload.end(), ip + header.size());
-  const uint16_t udp_size = static_cast<uint16_t>(payload.size() + kUdpHeaderSize);
-  const uint16_t checksum = relay::UdpChecksumField(
-      relay::ChecksumOf(relay::SumWords(payload) + header.sum + relay::SumWord(kProtocolUdp) +
-                        2 * uint64_t{relay::SumWord(udp_size)}));
-  header.Write(ip, static_cast<uint16_t>(payload.size()), checksum, ip_id, false);
+  header.Write(ip, static_cast<uint16_t>(payload.size()), header.FullChecksum(payload), ip_id,
+               false);
   return ReplySize(parsed, payload.size());
 }
 

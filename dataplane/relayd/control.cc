@@ -317,12 +317,8 @@ void Control::SendDatagram(const relay::TransportAddress& from, const relay::Tra
   relay::ByteWriter ethernet(frame);
   WriteEthernet(ethernet, interface, target.mac, header.v4() ? kEtherTypeIpv4 : kEtherTypeIpv6);
   std::copy(payload.begin(), payload.end(), frame.begin() + l2_size + header.size());
-  const uint16_t udp_size = static_cast<uint16_t>(payload.size() + kUdpHeaderSize);
-  const uint16_t checksum = relay::UdpChecksumField(
-      relay::ChecksumOf(relay::SumWords(payload) + header.sum + relay::SumWord(kProtocolUdp) +
-                        2 * uint64_t{relay::SumWord(udp_size)}));
-  header.Write(frame.data() + l2_size, static_cast<uint16_t>(payload.size()), checksum,
-               random_.Next16(), false);
+  header.Write(frame.data() + l2_size, static_cast<uint16_t>(payload.size()),
+               header.FullChecksum(payload), random_.Next16(), false);
   if (target.resolved) {
     SendFrame(target.interface, frame);
   } else {

@@ -34,15 +34,6 @@ bool IsPlainBinding(const StunMessage& message) {
   return plain;
 }
 
-bool AllUnderstood(const StunMessage& message) {
-  bool understood = true;
-  message.ForEach([&](const relay::StunAttribute& attribute) {
-    understood = relay::IsUnderstood(attribute.type);
-    return understood;
-  });
-  return understood;
-}
-
 // The leg's relayed address of the family of `destination`, or nothing.
 std::optional<TransportAddress> RelayedOf(const LegRecord& leg, const LocalAddresses& locals,
                                           relay::IpFamily family) {
@@ -263,7 +254,7 @@ void Forwarder::Send(Packet& packet, const StunMessage& indication) {
   const std::optional<relay::StunAttribute> data = indication.Find(StunAttributeType::kData);
   const std::optional<TransportAddress> peer =
       indication.FindXorAddress(StunAttributeType::kXorPeerAddress);
-  if (!data || !peer || peer->port == 0 || !AllUnderstood(indication) ||
+  if (!data || !peer || peer->port == 0 || !indication.AllUnderstood() ||
       (indication.Has(StunAttributeType::kFingerprint) && !relay::VerifyFingerprint(indication))) {
     return Drop(packet.mbuf, DropReason::kSendMalformed);
   }

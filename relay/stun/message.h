@@ -76,6 +76,16 @@ class StunMessage {
     }
   }
 
+  // Whether every attribute is one that a relay knows, or need not know (RFC 8489, section 14).
+  bool AllUnderstood() const {
+    bool understood = true;
+    ForEach([&](const StunAttribute& attribute) {
+      understood = IsUnderstood(attribute.type);
+      return understood;
+    });
+    return understood;
+  }
+
   // Typed reads: nothing if the attribute is missing or its value malformed. Tell the two apart
   // with Has().
   std::optional<uint32_t> FindU32(StunAttributeType type) const;

@@ -19,15 +19,6 @@ bool CarriesMtu(IpFamily family, const IcmpError& error) {
   return family == IpFamily::kV4 ? error.type == 3 && error.code == 4 : error.type == 2;
 }
 
-bool IsUnderstoodWhole(const StunMessage& message) {
-  bool understood = true;
-  message.ForEach([&](const StunAttribute& attribute) {
-    understood = IsUnderstood(attribute.type);
-    return understood;
-  });
-  return understood;
-}
-
 }  // namespace
 
 Outcome Server::Impl::HandleClientDatagram(const ClientPath& path,
@@ -65,7 +56,7 @@ Outcome Server::Impl::HandleSend(const ClientPath& path, const StunMessage& mess
   const auto peer = message.FindXorAddress(kXorPeerAddress);
   const auto data = message.Find(kData);
   if (!peer || !data) return Drop(Discard::kMalformed);
-  if (!IsUnderstoodWhole(message)) return Drop(Discard::kUnknownAttribute);
+  if (!message.AllUnderstood()) return Drop(Discard::kUnknownAttribute);
   Allocation* allocation = allocations_.Get(FindAllocation(path, now.monotonic_ms));
   if (allocation == nullptr) return Drop(Discard::kNoAllocation);
   if (!allocation->Has(peer->ip.family())) return Drop(Discard::kNoRelayedFamily);
