@@ -92,3 +92,38 @@ function(sotto_fuzz name)
                    -artifact_prefix=${CMAKE_CURRENT_BINARY_DIR}/ ${found} ${ARG_CORPUS})
   set_tests_properties(fuzz.${name} PROPERTIES LABELS fuzz TIMEOUT 600)
 endfunction()
+
+# sotto_proto(NAME SRCS a.proto [GRPC]): the C++ of .proto files, included as "folder/a.pb.h" from
+# the root. Generated code is held to no warning of ours.
+function(sotto_proto name)
+  cmake_parse_arguments(ARG "GRPC" "" "SRCS" ${ARGN})
+  set(out)
+  foreach(src ${ARG_SRCS})
+    set(path ${CMAKE_CURRENT_SOURCE_DIR}/${src})
+    file(RELATIVE_PATH base ${PROJECT_SOURCE_DIR} ${path})
+    string(REGEX REPLACE "\\.proto$" "" base ${PROJECT_BINARY_DIR}/proto/${base})
+    set(made ${base}.pb.cc ${base}.pb.h)
+    set(grpc)
+    if(ARG_GRPC)
+      list(APPEND made ${base}.grpc.pb.cc ${base}.grpc.pb.h)
+      set(grpc --grpc_out=${PROJECT_BINARY_DIR}/proto
+          --plugin=protoc-gen-grpc=${SOTTO_GRPC_CPP_PLUGIN})
+    endif()
+    add_custom_command(
+      OUTPUT ${made}
+      COMMAND ${CMAKE_COMMAND} -E make_directory ${PROJECT_BINARY_DIR}/proto
+      COMMAND protobuf::protoc -I${PROJECT_SOURCE_DIR} --cpp_out=${PROJECT_BINARY_DIR}/proto ${grpc} ${path}
+      DEPENDS ${path} VERBATIM)
+    list(APPEND out ${made})
+  endforeach()
+  add_library(${name} STATIC ${out})
+  target_include_directories(${name} SYSTEM PUBLIC ${PROJECT_BINARY_DIR}/proto)
+  target_link_libraries(${name} PUBLIC protobuf::libprotobuf)
+  if(ARG_GRPC)
+    target_link_libraries(${name} PUBLIC gRPC::grpc++)
+  endif()
+  # The sanitizers must see it, as what it allocates crosses into our code.
+  if(SOTTO_SANITIZE)
+    target_compile_options(${name} PRIVATE -fsanitize=${SOTTO_SANITIZE} -fno-sanitize-recover=all -O1)
+  endif()
+endfunction()

@@ -9,8 +9,10 @@ set -eu
 
 build="
   cmake g++ ninja-build ccache pkg-config
-  libabsl-dev libcap-dev libcli11-dev libdpdk-dev libfmt-dev libseccomp-dev libspdlog-dev libssl-dev
-  libsystemd-dev libtomlplusplus-dev nlohmann-json3-dev libgmock-dev libgtest-dev"
+  libabsl-dev libbenchmark-dev libboost1.81-dev libcap-dev libcli11-dev libdpdk-dev libfmt-dev
+  libgmock-dev libgrpc++-dev libgtest-dev libjwt-dev libprotobuf-dev libseccomp-dev libsodium-dev
+  libspdlog-dev libsqlite3-dev libssl-dev libsystemd-dev libtomlplusplus-dev nlohmann-json3-dev
+  protobuf-compiler protobuf-compiler-grpc"
 # What deploy/quickstart.sh lays its network with.
 run="ca-certificates ethtool iproute2 procps python3 tcpdump"
 # libclang-rt-14-dev and llvm: fuzz targets and readable sanitizer reports. coturn, chromium: the

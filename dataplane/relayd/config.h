@@ -14,7 +14,7 @@
 
 #include "absl/status/statusor.h"
 #include "dataplane/l3/interface.h"
-#include "dataplane/relayd/log.h"
+#include "relay/daemon/log.h"
 #include "relay/turn/options.h"
 
 namespace sotto::dataplane {

@@ -14,7 +14,7 @@
 
 #include "dataplane/l3/reassembly_mbuf.h"
 #include "dataplane/packet/reply.h"
-#include "dataplane/relayd/log.h"
+#include "relay/daemon/log.h"
 
 namespace sotto::dataplane {
 namespace {

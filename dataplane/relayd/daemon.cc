@@ -16,10 +16,10 @@
 #include "dataplane/port/pool.h"
 #include "dataplane/port/port.h"
 #include "dataplane/relayd/control.h"
-#include "dataplane/relayd/instance_lock.h"
-#include "dataplane/relayd/log.h"
-#include "dataplane/relayd/notify.h"
-#include "dataplane/relayd/privileges.h"
+#include "relay/daemon/instance_lock.h"
+#include "relay/daemon/log.h"
+#include "relay/daemon/notify.h"
+#include "relay/daemon/privileges.h"
 
 namespace sotto::dataplane {
 namespace {

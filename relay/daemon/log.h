@@ -17,7 +17,7 @@
 #include <string_view>
 #include <variant>
 
-namespace sotto::dataplane {
+namespace sotto {
 
 enum class LogLevel : uint8_t { kDebug, kInfo, kWarning, kError };
 enum class LogFormat : uint8_t { kText, kJson };
@@ -69,4 +69,4 @@ std::string RenderLogLine(LogFormat format, LogPrefix prefix,
                           std::chrono::system_clock::time_point time, LogLevel level,
                           std::string_view message, std::initializer_list<LogField> fields);
 
-}  // namespace sotto::dataplane
+}  // namespace sotto

@@ -1,4 +1,4 @@
-#include "dataplane/relayd/privileges.h"
+#include "relay/daemon/privileges.h"
 
 #include <fmt/format.h>
 #include <grp.h>
@@ -14,9 +14,9 @@
 #include <fstream>
 #include <optional>
 
-#include "dataplane/relayd/thread_broadcast.h"
+#include "relay/daemon/thread_broadcast.h"
 
-namespace sotto::dataplane {
+namespace sotto {
 namespace {
 
 struct User {
@@ -215,4 +215,4 @@ void RaiseForClose() {
   SetCapabilities(data[0].permitted, data[1].permitted, true);
 }
 
-}  // namespace sotto::dataplane
+}  // namespace sotto

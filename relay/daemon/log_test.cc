@@ -1,10 +1,10 @@
-#include "dataplane/relayd/log.h"
+#include "relay/daemon/log.h"
 
 #include <gmock/gmock.h>
 
 #include <limits>
 
-namespace sotto::dataplane {
+namespace sotto {
 namespace {
 
 // 2026-01-02T03:04:05.678Z
@@ -70,4 +70,4 @@ TEST(LogLine, QuotesValuesThatCouldPassForFields) {
 }
 
 }  // namespace
-}  // namespace sotto::dataplane
+}  // namespace sotto

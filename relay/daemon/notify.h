@@ -4,7 +4,7 @@
 #include <chrono>
 #include <string_view>
 
-namespace sotto::dataplane {
+namespace sotto {
 
 class Notifier {
  public:
@@ -21,4 +21,4 @@ class Notifier {
   std::chrono::steady_clock::time_point fed_ = {};
 };
 
-}  // namespace sotto::dataplane
+}  // namespace sotto

@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-namespace sotto::dataplane {
+namespace sotto {
 
 struct PrivilegeOptions {
   // Whom to run as, when started as root. Empty: "sotto" if there is such a user, else as before.
@@ -33,4 +33,4 @@ absl::StatusOr<std::string> DropPrivileges(const PrivilegeOptions& options);
 // Puts what `keep_for_close` kept into effect, on the calling thread.
 void RaiseForClose();
 
-}  // namespace sotto::dataplane
+}  // namespace sotto

@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 
-namespace sotto::dataplane {
+namespace sotto {
 
 class InstanceLock {
  public:
@@ -27,4 +27,4 @@ class InstanceLock {
 // Whether a process accepts connections on a Unix socket, in any network namespace.
 bool IsServed(const std::string& socket_path);
 
-}  // namespace sotto::dataplane
+}  // namespace sotto

@@ -1,4 +1,4 @@
-#include "dataplane/relayd/thread_broadcast.h"
+#include "relay/daemon/thread_broadcast.h"
 
 #include <dirent.h>
 #include <fmt/format.h>
@@ -13,7 +13,7 @@
 #include <set>
 #include <thread>
 
-namespace sotto::dataplane {
+namespace sotto {
 namespace {
 
 // The caller writes the first before it signals; handlers on all threads read it, and write the
@@ -88,4 +88,4 @@ absl::Status RunOnEveryThread(int (*step)()) {
   return status;
 }
 
-}  // namespace sotto::dataplane
+}  // namespace sotto

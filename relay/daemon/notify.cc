@@ -1,10 +1,10 @@
-#include "dataplane/relayd/notify.h"
+#include "relay/daemon/notify.h"
 
 #include <fmt/format.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
-namespace sotto::dataplane {
+namespace sotto {
 
 Notifier::Notifier() {
   uint64_t interval = 0;
@@ -33,4 +33,4 @@ void Notifier::Alive(std::chrono::steady_clock::time_point now) {
   sd_notify(0, "WATCHDOG=1");
 }
 
-}  // namespace sotto::dataplane
+}  // namespace sotto

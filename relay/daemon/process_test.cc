@@ -17,11 +17,11 @@
 #include <functional>
 #include <thread>
 
-#include "dataplane/relayd/instance_lock.h"
-#include "dataplane/relayd/privileges.h"
-#include "dataplane/relayd/thread_broadcast.h"
+#include "relay/daemon/instance_lock.h"
+#include "relay/daemon/privileges.h"
+#include "relay/daemon/thread_broadcast.h"
 
-namespace sotto::dataplane {
+namespace sotto {
 namespace {
 
 using testing::HasSubstr;
@@ -215,4 +215,4 @@ TEST(Privileges, RootBecomesAUserAndKeepsForClosingAlone) {
 }
 
 }  // namespace
-}  // namespace sotto::dataplane
+}  // namespace sotto

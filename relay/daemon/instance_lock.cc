@@ -1,4 +1,4 @@
-#include "dataplane/relayd/instance_lock.h"
+#include "relay/daemon/instance_lock.h"
 
 #include <fmt/format.h>
 #include <sys/socket.h>
@@ -10,7 +10,7 @@
 #include <functional>
 #include <utility>
 
-namespace sotto::dataplane {
+namespace sotto {
 
 absl::StatusOr<InstanceLock> InstanceLock::Acquire(const std::string& name) {
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -60,4 +60,4 @@ bool IsServed(const std::string& socket_path) {
   return served;
 }
 
-}  // namespace sotto::dataplane
+}  // namespace sotto

@@ -1,4 +1,4 @@
-#include "dataplane/relayd/log.h"
+#include "relay/daemon/log.h"
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
@@ -12,7 +12,7 @@
 #include <cstdlib>
 #include <memory>
 
-namespace sotto::dataplane {
+namespace sotto {
 namespace {
 
 std::string_view LevelName(LogLevel level) {
@@ -231,4 +231,4 @@ std::string RenderLogLine(LogFormat format, LogPrefix prefix,
   return line;
 }
 
-}  // namespace sotto::dataplane
+}  // namespace sotto

@@ -3,7 +3,7 @@
 
 #include "absl/status/status.h"
 
-namespace sotto::dataplane {
+namespace sotto {
 
 // `step` runs once on each thread, in a signal handler on all but the calling one: it may make
 // system calls and nothing else. It returns 0, or an errno, which ends up in the status. Threads
@@ -11,4 +11,4 @@ namespace sotto::dataplane {
 // seconds. From one thread at a time.
 absl::Status RunOnEveryThread(int (*step)());
 
-}  // namespace sotto::dataplane
+}  // namespace sotto

@@ -1,0 +1,76 @@
+// Whether a call rings:
+//
+//   ring = not blocked and standing_ok and pair_rate_ok and (silencing off or token valid and fresh)
+//
+// Every term is evaluated for every call, with stand-ins where something is missing (an unknown
+// recipient, no token, no device), down to the store: the same statements run whatever the outcome,
+// so that neither the answer nor the time it takes says which term it was.
+//
+// Runs on the store's thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "signaling/identity/account.h"
+#include "signaling/store/store.h"
+#include "signaling/token/token.h"
+
+namespace sotto::signaling {
+
+// 32 random bytes that stay with the store's file and never enter it.
+using ServerKey = std::array<uint8_t, 32>;
+
+struct DeciderOptions {
+  // Calls from one account to one other, within `pair_window_s`: beyond, they are silenced.
+  uint32_t pair_calls = 10;
+  uint32_t pair_window_s = 3600;
+  // An account whose calls are silenced more often than this within `standing_window_s` has all of
+  // its calls silenced until the window ends.
+  uint32_t standing_silenced = 100;
+  uint32_t standing_window_s = 24 * 3600;
+};
+
+// What is known of a call when it is decided. The caller is evidence, not identity: a call with
+// nothing but a token (no caller) can be decided too.
+struct DecisionRequest {
+  CallId call = {};
+  std::optional<VerifiedAccount> caller;
+  AccountId recipient;
+  std::optional<Token> token;
+};
+
+struct Decision {
+  CallId call = {};
+  bool ring = false;
+  bool protect_address = false;         // either party's setting
+  std::optional<TokenSerial> serial;    // of a token that was valid and fresh, if it rings
+  bool noticed = false;                 // notices were added for the recipient's devices
+};
+
+class NoticeBox;
+
+class Decider {
+ public:
+  // All must outlive the object. `key` keys the hashes of blocks and pairs.
+  Decider(const DeciderOptions& options, const ServerKey& key, Store& store, NoticeBox& notices);
+  ~Decider();
+
+  // Decides a batch within one transaction of its own; what it says is durable. On an error nothing
+  // is decided, and nothing has changed.
+  absl::StatusOr<std::vector<Decision>> Decide(std::span<const DecisionRequest> requests,
+                                               int64_t unix_s);
+
+  BlockHash HashBlock(const AccountId& owner, const AccountId& blocked) const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sotto::signaling

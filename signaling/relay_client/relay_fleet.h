@@ -1,0 +1,88 @@
+// The relays that media goes through, as signaling sees them: which are well, which has the least to
+// do, credentials for the legs of a call, and arming.
+//
+// Talks to each sotto-relayd over gRPC (relay/api/relay.proto) on threads of its own; everything here
+// is called from one thread, and calls back through `post` on that thread. A relay that is gone
+// costs nothing but the media of its calls: what is to be told to it is tried again until its time
+// is over.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "relay/wire/ip_address.h"
+#include "signaling/identity/account.h"
+
+namespace sotto::signaling {
+
+struct RelayOptions {
+  std::string name;     // in logs and metrics
+  std::string control;  // "unix:/run/sotto/relayd.sock", or "host:port" with mutual TLS
+  // PEM files, for "host:port" alone: whom to trust, and whom to be.
+  std::string tls_ca;
+  std::string tls_cert;
+  std::string tls_key;
+  std::vector<std::string> urls;  // for clients: "turn:192.0.2.10:3478?transport=udp"
+  std::string secret;             // a [turn.auth] shared secret of the relay
+  bool operator==(const RelayOptions&) const = default;
+};
+
+enum class CallSideName : uint8_t { kCaller, kRecipient };  // "a" and "b" in credentials
+
+struct RelayCredential {
+  std::vector<std::string> urls;
+  std::string username;    // "EXPIRY:CALL/a", CALL the base64url of the CallId, 22 characters
+  std::string credential;  // 28 characters
+};
+
+using RelayIndex = uint32_t;  // into the configured relays
+
+struct RelayHealth {
+  bool well = false;  // answered lately, runs the policy `call`, and has room
+  uint32_t allocations = 0;
+  uint32_t max_allocations = 0;
+};
+
+// The relayed addresses of a leg, as its relay tells them.
+struct LegAddresses {
+  CallId call = {};
+  CallSideName side = CallSideName::kCaller;
+  std::vector<relay::TransportAddress> relayed;  // empty: the leg has ended
+};
+
+class RelayFleet {
+ public:
+  using Post = std::function<void(std::function<void()>)>;
+  using OnLeg = std::function<void(const LegAddresses&)>;
+
+  // INVALID_ARGUMENT: a file that can't be read, an address that isn't one. `relays` has one at
+  // least. Connections are made, and made again, in the background.
+  static absl::StatusOr<std::unique_ptr<RelayFleet>> Create(std::vector<RelayOptions> relays,
+                                                            Post post, OnLeg on_leg);
+  virtual ~RelayFleet() = default;
+
+  // Where a new call goes: the well relay with the least share of its capacity taken, calls that
+  // were placed since its last report included; if none is well, any one, as the caller must not
+  // notice. Never waits.
+  virtual RelayIndex Choose() = 0;
+
+  // Good for `valid_s` from `unix_s`, in which a leg may be allocated.
+  virtual RelayCredential Mint(RelayIndex relay, const CallId& call, CallSideName side,
+                               int64_t unix_s, uint32_t valid_s) const = 0;
+
+  // Arms the call; from then on OnLeg tells its legs, those that stand at once. Tried until it works
+  // or EndCall() comes.
+  virtual void ArmCall(RelayIndex relay, const CallId& call) = 0;
+  // Disarms the call and ends its legs.
+  virtual void EndCall(RelayIndex relay, const CallId& call) = 0;
+
+  virtual RelayHealth Health(RelayIndex relay) const = 0;
+};
+
+}  // namespace sotto::signaling
