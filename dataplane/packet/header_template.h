@@ -17,13 +17,13 @@
 namespace sotto::dataplane {
 
 struct HeaderTemplate {
-  // IPv4 (20) or IPv6 (40), then UDP (8). Length fields, the IPv4 id and the UDP checksum are
-  // zero; the IPv4 header checksum is right for that.
-  uint8_t bytes[kIpv6HeaderSize + kUdpHeaderSize] = {};
   NextHopId next_hop = kNoNextHop;
   // Folded sum, in memory order, of what the UDP checksum covers of the addresses and ports.
   uint16_t sum = 0;
   uint8_t ip_header_size = 0;  // 20 or 40; 0: no template
+  // IPv4 (20) or IPv6 (40), then UDP (8). Length fields, the IPv4 id and the UDP checksum are
+  // zero; the IPv4 header checksum is right for that.
+  uint8_t bytes[kIpv6HeaderSize + kUdpHeaderSize] = {};
 
   HeaderTemplate() = default;
   HeaderTemplate(const relay::TransportAddress& source, const relay::TransportAddress& destination,

@@ -119,8 +119,8 @@ absl::Status ForwardingCompiler::AddLeg(const relay::ForwardingLeg& leg) {
     record->relayed_v6 = locals_.Find(leg.relayed_v6->ip);
     record->relayed_v6_port = leg.relayed_v6->port;
   }
-  if (!tables_.Publish(MakeClientKey(leg.path.client.ip, leg.path.client.port, 0, listener),
-                       record)) {
+  record->key = MakeClientKey(leg.path.client.ip, leg.path.client.port, 0, listener);
+  if (!tables_.Publish(record)) {
     ReleaseHop(*hop);
     tables_.Discard(record);
     return TableFull("clients");
@@ -168,12 +168,11 @@ void ForwardingCompiler::RemoveLeg(relay::LegId id) {
   if (state == nullptr) return;
   LegRecord* record = state->record;
   const relay::ForwardingLeg& leg = state->leg;
-  tables_.Withdraw(MakeClientKey(leg.path.client.ip, leg.path.client.port, 0, state->listener));
   if (leg.relayed_v4) tables_.WithdrawRelayed(record->relayed_v4, record->relayed_v4_port);
   if (leg.relayed_v6) tables_.WithdrawRelayed(record->relayed_v6, record->relayed_v6_port);
   FuseChannelsTowards(*state);
   for (ChannelState& channel : state->channels) Remove(*state, channel);
-  for (PermissionState& permission : state->permissions) Remove(*state, permission);
+  for (PermissionState& permission : state->permissions) Remove(permission);
   ReleaseHop(record->to_client.next_hop);
   tables_.Retire(record);
   *state = LegState();
@@ -224,7 +223,8 @@ absl::Status ForwardingCompiler::AddPermission(LegState& leg,
   }
   record->to_peer = HeaderTemplate(*relayed, {permission.peer, 0}, hop);
   record->ends.store(CoarseEnd(permission.expires_at), std::memory_order_relaxed);
-  if (!tables_.Publish(MakePeerKey(permission.leg, permission.peer, 0), record)) {
+  record->key = MakePeerKey(permission.leg, permission.peer, 0);
+  if (!tables_.Publish(record)) {
     ReleaseHop(hop);
     tables_.Discard(record);
     return TableFull("permissions");
@@ -242,14 +242,13 @@ void ForwardingCompiler::RemovePermission(relay::LegId id, const relay::IpAddres
       channel.peer_record->permission_ends.store(0, std::memory_order_relaxed);
     }
   }
-  Remove(*leg, *permission);
+  Remove(*permission);
   *permission = leg->permissions.back();
   leg->permissions.pop_back();
   FuseChannelsTowards(*leg);
 }
 
-void ForwardingCompiler::Remove(LegState& leg, PermissionState& permission) {
-  tables_.Withdraw(MakePeerKey(leg.leg.id, permission.peer, 0));
+void ForwardingCompiler::Remove(PermissionState& permission) {
   ReleaseHop(permission.record->to_peer.next_hop);
   tables_.Retire(permission.record);
 }
@@ -308,15 +307,14 @@ absl::Status ForwardingCompiler::AddChannel(LegState& leg,
   peer_record->channel_ends.store(CoarseEnd(channel.expires_at), std::memory_order_relaxed);
 
   const TransportAddress& client = leg.leg.path.client;
-  const ClientKey client_key = MakeClientKey(client.ip, client.port, channel.number, leg.listener);
-  const PeerKey peer_key = MakePeerKey(channel.leg, channel.peer.ip, channel.peer.port);
-  if (!tables_.Publish(client_key, record)) {
+  record->key = MakeClientKey(client.ip, client.port, channel.number, leg.listener);
+  peer_record->key = MakePeerKey(channel.leg, channel.peer.ip, channel.peer.port);
+  if (!tables_.Publish(record)) {
     give_back();
     return TableFull("channels");
   }
-  if (!tables_.Publish(peer_key, peer_record)) {
+  if (!tables_.Publish(peer_record)) {
     // Workers may have seen the channel already: it goes the way of a retired one.
-    tables_.Withdraw(client_key);
     tables_.Retire(record);
     record = nullptr;
     give_back();
@@ -341,9 +339,6 @@ void ForwardingCompiler::RemoveChannel(relay::LegId id, uint16_t number) {
 }
 
 void ForwardingCompiler::Remove(LegState& leg, ChannelState& channel) {
-  const TransportAddress& client = leg.leg.path.client;
-  tables_.Withdraw(MakeClientKey(client.ip, client.port, channel.number, leg.listener));
-  tables_.Withdraw(MakePeerKey(leg.leg.id, channel.peer.ip, channel.peer.port));
   if (channel.record->peer_local == kNotLocal) {
     ReleaseHop(channel.record->out.next_hop);
   } else {
@@ -382,6 +377,12 @@ void ForwardingCompiler::FuseChannelsTowards(const LegState& leg) {
   if (leg.leg.relayed_v6) fuse(leg.record->relayed_v6, leg.record->relayed_v6_port);
 }
 
+void ForwardingCompiler::FillFused(ChannelRecord& record, const LegState& other,
+                                   const ChannelState& back) {
+  record.out = other.record->to_client;
+  record.key.rider = back.number;
+}
+
 void ForwardingCompiler::Fuse(LegState& leg, ChannelState& channel) {
   ChannelRecord* record = channel.record;
   if (record->peer_local == kNotLocal) return;
@@ -403,7 +404,7 @@ void ForwardingCompiler::Fuse(LegState& leg, ChannelState& channel) {
   const CoarseTime until =
       CoarseEnd(std::min({leg.leg.expires_at, channel.expires_at, other.leg.expires_at,
                           permission->expires_at, back->expires_at}));
-  if (channel.fused_with != other.serial || record->out_channel != back->number) {
+  if (channel.fused_with != other.serial || record->out_channel() != back->number) {
     if (channel.fused_with != 0) {
       // Workers may be reading the old rewrite: the new one goes into a record of its own.
       ChannelRecord* fresh = tables_.TakeChannel();
@@ -412,13 +413,14 @@ void ForwardingCompiler::Fuse(LegState& leg, ChannelState& channel) {
       fresh->leg = record->leg;
       fresh->peer_local = record->peer_local;
       fresh->peer_port = record->peer_port;
-      const TransportAddress& client = leg.leg.path.client;
-      tables_.Publish(MakeClientKey(client.ip, client.port, channel.number, leg.listener), fresh);
+      fresh->key = record->key;
+      FillFused(*fresh, other, *back);
+      tables_.Publish(fresh);
       tables_.Retire(record);
       channel.record = record = fresh;
+    } else {
+      FillFused(*record, other, *back);
     }
-    record->out = other.record->to_client;
-    record->out_channel = back->number;
     channel.fused_with = other.serial;
   }
   record->fused_until.store(until, std::memory_order_release);

@@ -78,11 +78,13 @@ class ForwardingCompiler final : public relay::ForwardingPlane {
   absl::Status ReplaceLeg(LegState& state, const relay::ForwardingLeg& leg);
   absl::Status AddPermission(LegState& leg, const relay::ForwardingPermission& permission);
   absl::Status AddChannel(LegState& leg, const relay::ForwardingChannel& channel);
-  void Remove(LegState& leg, PermissionState& permission);
+  void Remove(PermissionState& permission);
   void Remove(LegState& leg, ChannelState& channel);
 
   // Decides anew whether the channel is fused with the leg it leads to, and until when.
   void Fuse(LegState& leg, ChannelState& channel);
+  // What a worker rewrites with, once the two are fused.
+  static void FillFused(ChannelRecord& record, const LegState& other, const ChannelState& back);
   // The same for every channel of any leg that leads to a relayed address of this one.
   void FuseChannelsTowards(const LegState& leg);
   // Ends of a leg's channels follow the leg's own.

@@ -87,10 +87,7 @@ class CompilerTest : public testing::Test {
 
   const ChannelRecord* Channel(relay::LegId leg, uint16_t number) {
     const TransportAddress client = Leg(leg).path.client;
-    const ClientKey key = MakeClientKey(client.ip, client.port, number, 0);
-    const ClientKey* keys[] = {&key};
-    const ChannelRecord* records[1];
-    return tables_->FindChannels(keys, 1, records) == 1 ? records[0] : nullptr;
+    return tables_->channels().Find(MakeClientKey(client.ip, client.port, number, 0));
   }
   bool Fused(relay::LegId leg, uint16_t number, uint64_t at = kNow) {
     const ChannelRecord* record = Channel(leg, number);
@@ -112,8 +109,8 @@ TEST_F(CompilerTest, TwoLegsThatBoundEachOtherAreFused) {
   Call();
   EXPECT_TRUE(BothFused());
   EXPECT_EQ(compiler_->fused_channels(), 2u);
-  EXPECT_EQ(Channel(1, 0x4001)->out_channel, 0x4002);
-  EXPECT_EQ(Channel(2, 0x4002)->out_channel, 0x4001);
+  EXPECT_EQ(Channel(1, 0x4001)->out_channel(), 0x4002);
+  EXPECT_EQ(Channel(2, 0x4002)->out_channel(), 0x4001);
 }
 
 TEST_F(CompilerTest, TheOrderInWhichLegsAppearDoesNotMatter) {
@@ -147,7 +144,7 @@ TEST_F(CompilerTest, AChannelThatGoesUnfusesTheOther) {
   EXPECT_EQ(compiler_->fused_channels(), 0u);
   Bind(2, 0x4009, 1);
   EXPECT_TRUE(Fused(1, 0x4001));
-  EXPECT_EQ(Channel(1, 0x4001)->out_channel, 0x4009);
+  EXPECT_EQ(Channel(1, 0x4001)->out_channel(), 0x4009);
 }
 
 TEST_F(CompilerTest, ALegThatGoesUnfusesTheOtherAndLeavesNothing) {
@@ -156,7 +153,7 @@ TEST_F(CompilerTest, ALegThatGoesUnfusesTheOtherAndLeavesNothing) {
   EXPECT_FALSE(Fused(1, 0x4001));
   EXPECT_EQ(Channel(2, 0x4002), nullptr);
   EXPECT_EQ(tables_->FindRelayed(0, 50002), nullptr);
-  EXPECT_EQ(tables_->FindPermission(MakePeerKey(2, Ip("198.51.100.1"), 0)), nullptr);
+  EXPECT_EQ(tables_->permissions().Find(MakePeerKey(2, Ip("198.51.100.1"), 0)), nullptr);
   compiler_->RemoveLeg(1);
   EXPECT_EQ(compiler_->fused_channels(), 0u);
   tables_->ReclaimAll();
@@ -259,7 +256,7 @@ TEST_F(CompilerTest, NoRecordIsReusedWhileAWorkerMayHoldIt) {
   compiler_->RemoveLeg(1);
   tables_->Reclaim();
   EXPECT_GT(tables_->retired(), 0u);
-  EXPECT_EQ(held->out_channel, 0x4002) << "still as it was";
+  EXPECT_EQ(held->out_channel(), 0x4002) << "still as it was";
   tables_->Quiescent(0);
   tables_->Reclaim();
   EXPECT_EQ(tables_->retired(), 0u);

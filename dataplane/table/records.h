@@ -4,11 +4,13 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
 #include "dataplane/packet/header_template.h"
 #include "dataplane/packet/local_addresses.h"
+#include "dataplane/packet/parse.h"
 #include "dataplane/table/coarse_time.h"
 #include "relay/forwarding.h"
 #include "relay/wire/ip_address.h"
@@ -17,17 +19,21 @@ namespace sotto::dataplane {
 
 // Key of a client, or of one of its channels. Compared and hashed as bytes.
 struct ClientKey {
+  static constexpr uint64_t kTailMask = 0x0000ffffffffffff;  // all but `rider`
+
   uint8_t ip[16] = {};  // IPv4 in the first 4, the rest zero
   uint16_t port = 0;
   uint16_t channel = 0;  // 0: the client itself
   ListenerIndex listener = 0;
   uint8_t family = 0;
-  uint16_t zero = 0;
+  uint16_t rider = 0;  // no part of the key: the record's own, in the line that a look-up reads
 };
 static_assert(sizeof(ClientKey) == 24);
 
 // Key of a peer as one leg sees it: with a port, a channel; with port 0, the permission.
 struct PeerKey {
+  static constexpr uint64_t kTailMask = ~uint64_t{0};
+
   uint8_t ip[16] = {};
   relay::LegId leg = 0;
   uint16_t port = 0;
@@ -53,45 +59,72 @@ class AtomicCallSide {
   std::atomic<uint64_t> word_ = 0;  // control writes, workers read
 };
 
+// Each record begins with its key. `kHotLines` cache lines of it are read for a packet.
+
 // A leg: how to reach its client, and what it relays for.
 struct alignas(64) LegRecord {
-  HeaderTemplate to_client;  // from the listening address to the client
-  relay::LegId id = 0;
+  using Key = ClientKey;
+  static constexpr int kHotLines = 2;
+
+  ClientKey key;
   std::atomic<CoarseTime> ends = 0;  // control writes, workers read
+  relay::LegId id = 0;
   AtomicCallSide call;
   uint16_t relayed_v4_port = 0;  // 0: no relayed address of the family
   uint16_t relayed_v6_port = 0;
   LocalIndex relayed_v4 = kNotLocal;
   LocalIndex relayed_v6 = kNotLocal;
+  HeaderTemplate to_client;  // from the listening address to the client
 };
+static_assert(sizeof(LegRecord) == 128);
 
 // A peer's address that may exchange packets with a leg.
 struct alignas(64) PermissionRecord {
-  HeaderTemplate to_peer;            // from the leg's relayed address; destination port 0
+  using Key = PeerKey;
+  static constexpr int kHotLines = 1;
+
+  PeerKey key;
   std::atomic<CoarseTime> ends = 0;  // control writes, workers read
+  HeaderTemplate to_peer;            // from the leg's relayed address; destination port 0
 };
+static_assert(sizeof(PermissionRecord) == 128);
 
 // A channel as the peer's packets find it.
-struct alignas(16) PeerRecord {
+struct alignas(64) PeerRecord {
+  using Key = PeerKey;
+  static constexpr int kHotLines = 1;
+
+  PeerKey key;
   std::atomic<CoarseTime> permission_ends = 0;  // control writes, workers read
   std::atomic<CoarseTime> channel_ends = 0;     // control writes, workers read
   uint16_t channel = 0;
 };
+static_assert(sizeof(PeerRecord) == 64);
 
-// A channel as the client's packets find it: a complete way out.
+// A channel as the client's packets find it: a complete way out. All that a fused IPv4 packet needs
+// stands in the first cache line.
 struct alignas(64) ChannelRecord {
+  using Key = ClientKey;
+  static constexpr int kHotLines = 1;
+
+  ClientKey key;  // its rider is the channel's number on the other leg, if the two are fused
+  // While in the future: both legs have bound each other, may talk, and `out` and the rider rewrite
+  // the packet at once. Past: go the long way, which judges everything itself.
+  std::atomic<CoarseTime> fused_until = 0;  // control writes, workers read
   // With a peer outside: from the leg's relayed address to the peer. With a peer that is a leg of
   // this relay: from the other leg's listening address to its client, if the two are fused.
   HeaderTemplate out;
-  // While in the future: both legs have bound each other, may talk, and `out` and `out_channel`
-  // rewrite the packet at once. Past: go the long way, which judges everything itself.
-  std::atomic<CoarseTime> fused_until = 0;  // control writes, workers read
-  std::atomic<CoarseTime> ends = 0;         // control writes, workers read
-  const LegRecord* leg = nullptr;           // lives as long as this record
-  uint16_t out_channel = 0;
+  std::atomic<CoarseTime> ends = 0;  // control writes, workers read
+  const LegRecord* leg = nullptr;    // lives as long as this record
   uint16_t peer_port = 0;
   LocalIndex peer_local = kNotLocal;  // the peer is a relayed address of this relay
+
+  uint16_t out_channel() const { return key.rider; }
 };
+static_assert(sizeof(ChannelRecord) == 128);
+static_assert(offsetof(ChannelRecord, out) + offsetof(HeaderTemplate, bytes) + kIpv4HeaderSize +
+                  kUdpHeaderSize <=
+              64);
 
 inline ClientKey MakeClientKey(const relay::IpAddress& ip, uint16_t port, uint16_t channel,
                                ListenerIndex listener) {
@@ -101,6 +134,23 @@ inline ClientKey MakeClientKey(const relay::IpAddress& ip, uint16_t port, uint16
   key.channel = channel;
   key.listener = listener;
   key.family = static_cast<uint8_t>(ip.family());
+  return key;
+}
+
+// The key of the sender of a parsed packet.
+inline ClientKey MakeClientKey(const uint8_t* frame, const ParsedFrame& parsed, uint16_t channel,
+                               ListenerIndex listener) {
+  ClientKey key;
+  const uint8_t* ip = frame + parsed.ip_offset;
+  if (parsed.v4) {
+    std::memcpy(key.ip, ip + 12, 4);
+  } else {
+    std::memcpy(key.ip, ip + 8, 16);
+  }
+  key.port = parsed.source_port;
+  key.channel = channel;
+  key.listener = listener;
+  key.family = static_cast<uint8_t>(parsed.v4 ? relay::IpFamily::kV4 : relay::IpFamily::kV6);
   return key;
 }
 

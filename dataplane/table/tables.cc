@@ -1,59 +1,38 @@
 #include "dataplane/table/tables.h"
 
 #include <fmt/format.h>
-#include <rte_hash_crc.h>
 #include <rte_malloc.h>
-#include <rte_random.h>
+
+#include "relay/auth/random.h"
 
 namespace sotto::dataplane {
 namespace {
 
 constexpr uint32_t kPortsPerAddress = 65536;
 
-// rte_hash keeps key slots back for lock-free readers; room for them, and for buckets that fill
-// unevenly.
-uint32_t HashEntries(uint32_t wanted) { return wanted + wanted / 8 + 1024; }
-
-rte_hash* CreateHash(const char* name, uint32_t entries, uint32_t key_size, int socket) {
-  rte_hash_parameters parameters = {};
-  // The name must be unique in the process; tests make several tables.
-  static std::atomic<int> serial = 0;
-  const std::string unique = fmt::format("{}{}", name, serial.fetch_add(1));
-  parameters.name = unique.c_str();
-  parameters.entries = HashEntries(entries);
-  parameters.key_len = key_size;
-  parameters.hash_func = rte_hash_crc;
-  parameters.hash_func_init_val = static_cast<uint32_t>(rte_rand());
-  parameters.socket_id = socket;
-  parameters.extra_flag = RTE_HASH_EXTRA_FLAGS_RW_CONCURRENCY_LF | RTE_HASH_EXTRA_FLAGS_EXT_TABLE;
-  return rte_hash_create(&parameters);
-}
-
 }  // namespace
 
 uint64_t TableSizes::MemoryBytes(size_t relay_addresses) const {
-  // A key slot (key and pointer, 16-byte steps), and a bucket of 64 bytes for 8 entries at half
-  // load, doubled by the extension table.
-  constexpr uint64_t kHashEntry = 32 + 2 * 16;
-  return uint64_t{legs} * (sizeof(LegRecord) + kHashEntry) +
-         uint64_t{channels} * (sizeof(ChannelRecord) + sizeof(PeerRecord) + 2 * kHashEntry) +
-         uint64_t{permissions} * (sizeof(PermissionRecord) + kHashEntry) +
+  return RecordTable<LegRecord>::MemoryBytes(legs) +
+         RecordTable<ChannelRecord>::MemoryBytes(channels) +
+         RecordTable<PeerRecord>::MemoryBytes(channels) +
+         RecordTable<PermissionRecord>::MemoryBytes(permissions) +
          relay_addresses * kPortsPerAddress * sizeof(void*);
 }
 
-Tables::Tables(const TableSizes& sizes, int socket)
-    : legs_("sotto_legs", sizes.legs, socket),
-      channels_("sotto_channels", sizes.channels, socket),
-      permissions_("sotto_permissions", sizes.permissions, socket),
-      peer_records_("sotto_peers", sizes.channels, socket),
-      clients_(CreateHash("sotto_clients", sizes.legs + sizes.channels, sizeof(ClientKey), socket)),
-      peers_(
-          CreateHash("sotto_peers", sizes.channels + sizes.permissions, sizeof(PeerKey), socket)) {}
+Tables::Tables(const TableSizes& sizes, const HashSecret& secret, int socket)
+    : legs_("sotto_legs", sizes.legs, secret, socket),
+      channels_("sotto_channels", sizes.channels, secret, socket),
+      permissions_("sotto_permissions", sizes.permissions, secret, socket),
+      peers_("sotto_peers", sizes.channels, secret, socket) {}
 
 absl::StatusOr<std::unique_ptr<Tables>> Tables::Create(const TableSizes& sizes,
                                                        const LocalAddresses& locals,
                                                        uint32_t workers, int socket) {
-  std::unique_ptr<Tables> tables(new Tables(sizes, socket));
+  relay::Random random;
+  HashSecret secret;
+  for (uint64_t& word : secret) word = random.U64() | 1;
+  std::unique_ptr<Tables> tables(new Tables(sizes, secret, socket));
   const auto no_memory = [&] {
     return absl::ResourceExhaustedError(fmt::format(
         "no memory for the tables of {} allocations ({} MB); lower [dataplane] max_allocations, or "
@@ -61,7 +40,7 @@ absl::StatusOr<std::unique_ptr<Tables>> Tables::Create(const TableSizes& sizes,
         sizes.legs, sizes.MemoryBytes(locals.size()) >> 20));
   };
   if (!tables->legs_.valid() || !tables->channels_.valid() || !tables->permissions_.valid() ||
-      !tables->peer_records_.valid() || tables->clients_ == nullptr || tables->peers_ == nullptr) {
+      !tables->peers_.valid()) {
     return no_memory();
   }
   tables->rcu_ = static_cast<rte_rcu_qsbr*>(rte_zmalloc_socket(
@@ -79,8 +58,6 @@ absl::StatusOr<std::unique_ptr<Tables>> Tables::Create(const TableSizes& sizes,
 }
 
 Tables::~Tables() {
-  rte_hash_free(clients_);
-  rte_hash_free(peers_);
   rte_free(rcu_);
   for (auto* ports : relayed_) rte_free(ports);
 }
@@ -95,21 +72,8 @@ void Tables::UnregisterReader(uint32_t reader) {
   rte_rcu_qsbr_thread_unregister(rcu_, reader);
 }
 
-bool Tables::Add(rte_hash* table, const void* key, const void* record) {
-  void* data = const_cast<void*>(record);
-  if (rte_hash_add_key_data(table, key, data) == 0) return true;
-  if (retired_.empty()) return false;
-  ReclaimRetired(true);  // slots of withdrawn keys
-  return rte_hash_add_key_data(table, key, data) == 0;
-}
-
-void Tables::Delete(rte_hash* table, const void* key, Retired::Kind kind) {
-  const int32_t slot = rte_hash_del_key(table, key);
-  if (slot >= 0) Retire(kind, nullptr, slot);
-}
-
-void Tables::Retire(Retired::Kind kind, void* record, int32_t slot) {
-  retired_.push_back({rte_rcu_qsbr_start(rcu_), kind, slot, record});
+void Tables::Retire(Retired::Kind kind, void* record, NextHopId hop) {
+  retired_.push_back({rte_rcu_qsbr_start(rcu_), kind, hop, record});
 }
 
 void Tables::ReclaimRetired(bool wait) {
@@ -121,12 +85,6 @@ void Tables::ReclaimRetired(bool wait) {
 
 void Tables::Free(const Retired& retired) {
   switch (retired.kind) {
-    case Retired::kClientSlot:
-      rte_hash_free_key_with_position(clients_, retired.slot);
-      break;
-    case Retired::kPeerSlot:
-      rte_hash_free_key_with_position(peers_, retired.slot);
-      break;
     case Retired::kLeg:
       legs_.GiveBack(static_cast<LegRecord*>(retired.record));
       break;
@@ -137,10 +95,10 @@ void Tables::Free(const Retired& retired) {
       permissions_.GiveBack(static_cast<PermissionRecord*>(retired.record));
       break;
     case Retired::kPeer:
-      peer_records_.GiveBack(static_cast<PeerRecord*>(retired.record));
+      peers_.GiveBack(static_cast<PeerRecord*>(retired.record));
       break;
     case Retired::kHop:
-      release_hop_(static_cast<NextHopId>(retired.slot));
+      release_hop_(retired.hop);
       break;
   }
 }

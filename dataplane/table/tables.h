@@ -1,12 +1,11 @@
 // The tables that workers read and control writes.
 //
-// Relayed address -> leg is a direct index by (address, port); clients, channels and peers are
-// rte_hash tables, lock-free for readers. What control takes out of a table is reused only after
-// every worker has reported a quiescent state (rte_rcu_qsbr), so a worker may use what it found
-// until the end of its burst.
+// Relayed address -> leg is a direct index by (address, port); clients, channels, peers and
+// permissions are tables of records that carry their keys (record_table.h), lock-free for readers.
+// What control takes out is reused only after every worker has reported a quiescent state
+// (rte_rcu_qsbr), so a worker may use what it found until the end of its burst.
 #pragma once
 
-#include <rte_hash.h>
 #include <rte_rcu_qsbr.h>
 
 #include <atomic>
@@ -18,8 +17,8 @@
 
 #include "absl/status/statusor.h"
 #include "dataplane/packet/local_addresses.h"
+#include "dataplane/table/record_table.h"
 #include "dataplane/table/records.h"
-#include "dataplane/table/slab.h"
 
 namespace sotto::dataplane {
 
@@ -34,8 +33,6 @@ struct TableSizes {
 
 class Tables {
  public:
-  static constexpr uint32_t kMaxBurst = 32;
-
   // `workers` is the number of threads that will register as readers.
   static absl::StatusOr<std::unique_ptr<Tables>> Create(const TableSizes& sizes,
                                                         const LocalAddresses& locals,
@@ -55,20 +52,15 @@ class Tables {
   void GoOffline(uint32_t reader) { rte_rcu_qsbr_thread_offline(rcu_, reader); }
   void GoOnline(uint32_t reader) { rte_rcu_qsbr_thread_online(rcu_, reader); }
 
-  // Looks `count` (at most kMaxBurst) channels up; a bit of the result for each that was found.
-  uint64_t FindChannels(const ClientKey* keys[], uint32_t count,
-                        const ChannelRecord* records[]) const {
-    uint64_t hits = 0;
-    rte_hash_lookup_bulk_data(clients_, reinterpret_cast<const void**>(keys), count, &hits,
-                              reinterpret_cast<void**>(const_cast<ChannelRecord**>(records)));
-    return hits;
-  }
-  const LegRecord* FindClient(const ClientKey& key) const {
-    return Find<LegRecord>(clients_, &key);
-  }
-  const PeerRecord* FindPeer(const PeerKey& key) const { return Find<PeerRecord>(peers_, &key); }
-  const PermissionRecord* FindPermission(const PeerKey& key) const {
-    return Find<PermissionRecord>(peers_, &key);
+  // (client, channel) -> a complete rewrite; client -> its leg; (leg, peer) -> the channel bound to
+  // it, and (leg, peer's address) -> its permission.
+  const RecordTable<ChannelRecord>& channels() const { return channels_; }
+  const RecordTable<LegRecord>& clients() const { return legs_; }
+  const RecordTable<PeerRecord>& peers() const { return peers_; }
+  const RecordTable<PermissionRecord>& permissions() const { return permissions_; }
+
+  void PrefetchRelayed(LocalIndex local, uint16_t port) const {
+    if (relayed_[local] != nullptr) rte_prefetch0(&relayed_[local][port]);
   }
   const LegRecord* FindRelayed(LocalIndex local, uint16_t port) const {
     const std::atomic<const LegRecord*>* ports = relayed_[local];
@@ -80,35 +72,46 @@ class Tables {
   LegRecord* TakeLeg() { return Take(legs_); }
   ChannelRecord* TakeChannel() { return Take(channels_); }
   PermissionRecord* TakePermission() { return Take(permissions_); }
-  PeerRecord* TakePeer() { return Take(peer_records_); }
+  PeerRecord* TakePeer() { return Take(peers_); }
 
   // Gives back a record that was never published.
   void Discard(LegRecord* record) { legs_.GiveBack(record); }
   void Discard(ChannelRecord* record) { channels_.GiveBack(record); }
   void Discard(PermissionRecord* record) { permissions_.GiveBack(record); }
-  void Discard(PeerRecord* record) { peer_records_.GiveBack(record); }
+  void Discard(PeerRecord* record) { peers_.GiveBack(record); }
 
-  // Publishes under a key; replaces what stands there (the caller retires that). False: full.
-  bool Publish(const ClientKey& key, const void* record) { return Add(clients_, &key, record); }
-  bool Publish(const PeerKey& key, const void* record) { return Add(peers_, &key, record); }
+  // Publishes under record->key; replaces what stands there (the caller retires that). False: full.
+  bool Publish(const LegRecord* record) { return legs_.Insert(record); }
+  bool Publish(const ChannelRecord* record) { return channels_.Insert(record); }
+  bool Publish(const PermissionRecord* record) { return permissions_.Insert(record); }
+  bool Publish(const PeerRecord* record) { return peers_.Insert(record); }
   void PublishRelayed(LocalIndex local, uint16_t port, const LegRecord* leg) {
     relayed_[local][port].store(leg, std::memory_order_release);
   }
 
-  // Takes the key out at once; its slot is freed later.
-  void Withdraw(const ClientKey& key) { Delete(clients_, &key, Retired::kClientSlot); }
-  void Withdraw(const PeerKey& key) { Delete(peers_, &key, Retired::kPeerSlot); }
   void WithdrawRelayed(LocalIndex local, uint16_t port) {
     relayed_[local][port].store(nullptr, std::memory_order_release);
   }
 
-  // Reuses the record when no worker can hold it any more. It must be unreachable by now.
-  void Retire(LegRecord* record) { Retire(Retired::kLeg, record); }
-  void Retire(ChannelRecord* record) { Retire(Retired::kChannel, record); }
-  void Retire(PermissionRecord* record) { Retire(Retired::kPermission, record); }
-  void Retire(PeerRecord* record) { Retire(Retired::kPeer, record); }
+  // Takes the record out of its table at once, and reuses it when no worker can hold it any more.
+  void Retire(LegRecord* record) {
+    legs_.Remove(record);
+    Retire(Retired::kLeg, record);
+  }
+  void Retire(ChannelRecord* record) {
+    channels_.Remove(record);
+    Retire(Retired::kChannel, record);
+  }
+  void Retire(PermissionRecord* record) {
+    permissions_.Remove(record);
+    Retire(Retired::kPermission, record);
+  }
+  void Retire(PeerRecord* record) {
+    peers_.Remove(record);
+    Retire(Retired::kPeer, record);
+  }
   // Calls `release` then: for what records refer to.
-  void RetireHop(NextHopId hop) { Retire(Retired::kHop, nullptr, static_cast<int32_t>(hop)); }
+  void RetireHop(NextHopId hop) { Retire(Retired::kHop, nullptr, hop); }
   void OnHopReleased(std::function<void(NextHopId)> release) { release_hop_ = std::move(release); }
 
   // Frees what every worker has let go of. Call it every loop.
@@ -122,42 +125,33 @@ class Tables {
 
  private:
   struct Retired {
-    enum Kind : uint8_t { kClientSlot, kPeerSlot, kLeg, kChannel, kPermission, kPeer, kHop };
+    enum Kind : uint8_t { kLeg, kChannel, kPermission, kPeer, kHop };
     uint64_t token;
     Kind kind;
-    int32_t slot;
+    NextHopId hop;
     void* record;
   };
 
-  template <typename Record>
-  static const Record* Find(const rte_hash* table, const void* key) {
-    void* data = nullptr;
-    return rte_hash_lookup_data(table, key, &data) < 0 ? nullptr : static_cast<Record*>(data);
-  }
-  Tables(const TableSizes& sizes, int socket);
+  Tables(const TableSizes& sizes, const HashSecret& secret, int socket);
 
   template <typename Record>
-  Record* Take(Slab<Record>& slab) {
-    Record* record = slab.Take();
+  Record* Take(RecordTable<Record>& table) {
+    Record* record = table.Take();
     if (record == nullptr && !retired_.empty()) {
       ReclaimRetired(true);
-      record = slab.Take();
+      record = table.Take();
     }
     return record;
   }
-  bool Add(rte_hash* table, const void* key, const void* record);
-  void Delete(rte_hash* table, const void* key, Retired::Kind kind);
-  void Retire(Retired::Kind kind, void* record, int32_t slot = -1);
+  void Retire(Retired::Kind kind, void* record, NextHopId hop = kNoNextHop);
   // With `wait`, blocks until the workers have let go of everything (a few polls of theirs).
   void ReclaimRetired(bool wait);
   void Free(const Retired& retired);
 
-  Slab<LegRecord> legs_;
-  Slab<ChannelRecord> channels_;
-  Slab<PermissionRecord> permissions_;
-  Slab<PeerRecord> peer_records_;
-  rte_hash* clients_ = nullptr;  // ClientKey -> ChannelRecord, or LegRecord with channel 0
-  rte_hash* peers_ = nullptr;    // PeerKey -> PeerRecord, or PermissionRecord with port 0
+  RecordTable<LegRecord> legs_;
+  RecordTable<ChannelRecord> channels_;
+  RecordTable<PermissionRecord> permissions_;
+  RecordTable<PeerRecord> peers_;
   rte_rcu_qsbr* rcu_ = nullptr;
   // By LocalIndex: 65,536 legs by port; null for addresses that don't relay.
   std::vector<std::atomic<const LegRecord*>*> relayed_;

@@ -34,6 +34,17 @@ bool IsPlainBinding(const StunMessage& message) {
   return plain;
 }
 
+// The peer of what looks like a Send indication, for prefetching: not verified.
+std::optional<relay::IpAddress> SendPeer(const uint8_t* frame, const ParsedFrame& parsed) {
+  const std::optional<StunMessage> message =
+      StunMessage::Parse({frame + parsed.payload_offset(), parsed.payload_size});
+  if (!message || message->method() != StunMethod::kSend) return std::nullopt;
+  const std::optional<TransportAddress> peer =
+      message->FindXorAddress(StunAttributeType::kXorPeerAddress);
+  if (!peer) return std::nullopt;
+  return peer->ip;
+}
+
 // The leg's relayed address of the family of `destination`, or nothing.
 std::optional<TransportAddress> RelayedOf(const LegRecord& leg, const LocalAddresses& locals,
                                           relay::IpFamily family) {
@@ -61,58 +72,112 @@ Forwarder::Forwarder(const ForwarderContext& context, const ForwarderOptions& op
 void Forwarder::Process(rte_mbuf* const mbufs[], uint32_t count, uint64_t now_ms) {
   now_ms_ = now_ms;
   now_ = CoarseNow(now_ms);
+  const RecordTable<ChannelRecord>& channels = context_.tables.channels();
   Packet packets[kMaxBurst];
-  ClientKey keys[kMaxBurst];
-  const ClientKey* wanted[kMaxBurst];
-  uint32_t wanted_by[kMaxBurst];
-  const ChannelRecord* found[kMaxBurst];
-  const ChannelRecord* channels[kMaxBurst];
-  bool channel_data[kMaxBurst];
 
   for (uint32_t i = 0; i < count; ++i) rte_prefetch0(rte_pktmbuf_mtod(mbufs[i], void*));
 
-  // Parse all; gather the channels to look up.
+  // Parse all, and ask for the buckets of the channels.
   uint32_t alive = 0;
-  uint32_t lookups = 0;
+  uint32_t others = 0;
+  uint64_t bytes = 0;
   for (uint32_t i = 0; i < count; ++i) {
     Packet& packet = packets[alive];
     packet.mbuf = mbufs[i];
+    bytes += mbufs[i]->pkt_len;
     if (!Parse(packet)) continue;
-    channels[alive] = nullptr;
-    channel_data[alive] = false;
-    if (packet.listener != kNoListener) {
-      const uint8_t* payload = packet.frame + packet.parsed.payload_offset();
-      if (packet.parsed.payload_size >= kChannelDataHeaderSize &&
-          relay::LooksLikeChannelData({payload, 1})) {
-        channel_data[alive] = true;
-        keys[lookups] =
-            MakeClientKey(SourceOf(packet.frame, packet.parsed), packet.parsed.source_port,
-                          relay::LoadBe16(payload), packet.listener);
-        wanted[lookups] = &keys[lookups];
-        wanted_by[lookups++] = alive;
-      }
-    }
     ++alive;
-  }
-
-  // Look up all.
-  if (lookups > 0) {
-    const uint64_t hits = context_.tables.FindChannels(wanted, lookups, found);
-    for (uint32_t i = 0; i < lookups; ++i) {
-      if ((hits >> i) & 1) {
-        channels[wanted_by[i]] = found[i];
-        rte_prefetch0(found[i]);
-      }
+    if (packet.arrival == Arrival::kChannelData) {
+      packet.hash = channels.Hash(packet.channel);
+      channels.PrefetchBucket(packet.hash);
+    } else {
+      ++others;
     }
   }
+  counters_.rx_packets.Add(count);
+  counters_.rx_bytes.Add(bytes);
+
+  // Ask for the records.
+  for (uint32_t i = 0; i < alive; ++i) {
+    if (packets[i].arrival == Arrival::kChannelData) channels.PrefetchRecord(packets[i].hash);
+  }
+  if (others > 0) PrefetchForOthers(packets, alive);
 
   // Act.
   for (uint32_t i = 0; i < alive; ++i) {
-    if (packets[i].listener != kNoListener) {
-      FromClient(packets[i], channels[i], channel_data[i]);
-    } else {
-      FromPeer(packets[i]);
+    switch (packets[i].arrival) {
+      case Arrival::kChannelData:
+        ChannelData(packets[i]);
+        break;
+      case Arrival::kFromClient:
+        FromClient(packets[i]);
+        break;
+      case Arrival::kFromPeer:
+        FromPeer(packets[i]);
+        break;
     }
+  }
+}
+
+void Forwarder::PrefetchForOthers(const Packet packets[], uint32_t count) const {
+  const Tables& tables = context_.tables;
+  const LegRecord* legs[kMaxBurst];
+  uint64_t hashes[kMaxBurst];  // of clients, then of permissions
+  uint64_t channel_hashes[kMaxBurst];
+  const auto client_of = [](const Packet& packet) {
+    return MakeClientKey(packet.frame, packet.parsed, 0, packet.listener);
+  };
+
+  // The leg that a packet is of, or for.
+  for (uint32_t i = 0; i < count; ++i) {
+    const ParsedFrame& parsed = packets[i].parsed;
+    if (packets[i].arrival == Arrival::kFromPeer) {
+      tables.PrefetchRelayed(parsed.destination, parsed.destination_port);
+    } else if (packets[i].arrival == Arrival::kFromClient) {
+      hashes[i] = tables.clients().Hash(client_of(packets[i]));
+      tables.clients().PrefetchBucket(hashes[i]);
+    }
+  }
+  for (uint32_t i = 0; i < count; ++i) {
+    const ParsedFrame& parsed = packets[i].parsed;
+    legs[i] = nullptr;
+    if (packets[i].arrival == Arrival::kFromPeer) {
+      legs[i] = tables.FindRelayed(parsed.destination, parsed.destination_port);
+      if (legs[i] != nullptr) {
+        rte_prefetch0(legs[i]);
+        rte_prefetch0(&legs[i]->to_client.bytes);
+      }
+    } else if (packets[i].arrival == Arrival::kFromClient) {
+      tables.clients().PrefetchRecord(hashes[i]);
+    }
+  }
+
+  // What it has to do with the other end.
+  for (uint32_t i = 0; i < count; ++i) {
+    const Packet& packet = packets[i];
+    if (packet.arrival == Arrival::kFromPeer) {
+      if (legs[i] == nullptr) continue;
+      const relay::IpAddress peer = SourceOf(packet.frame, packet.parsed);
+      channel_hashes[i] =
+          tables.peers().Hash(MakePeerKey(legs[i]->id, peer, packet.parsed.source_port));
+      tables.peers().PrefetchBucket(channel_hashes[i]);
+      hashes[i] = tables.permissions().Hash(MakePeerKey(legs[i]->id, peer, 0));
+      tables.permissions().PrefetchBucket(hashes[i]);
+    } else if (packet.arrival == Arrival::kFromClient) {
+      legs[i] = tables.clients().Find(hashes[i], client_of(packet));
+      const std::optional<relay::IpAddress> peer = SendPeer(packet.frame, packet.parsed);
+      if (legs[i] == nullptr || !peer) {
+        legs[i] = nullptr;
+        continue;
+      }
+      hashes[i] = tables.permissions().Hash(MakePeerKey(legs[i]->id, *peer, 0));
+      tables.permissions().PrefetchBucket(hashes[i]);
+    }
+  }
+  for (uint32_t i = 0; i < count; ++i) {
+    if (legs[i] == nullptr) continue;
+    tables.permissions().PrefetchRecord(hashes[i]);
+    if (packets[i].arrival == Arrival::kFromPeer) tables.peers().PrefetchRecord(channel_hashes[i]);
   }
 }
 
@@ -120,8 +185,6 @@ void Forwarder::Process(rte_mbuf* const mbufs[], uint32_t count, uint64_t now_ms
 // end here.
 bool Forwarder::Parse(Packet& packet) {
   rte_mbuf* mbuf = packet.mbuf;
-  counters_.rx_packets.Add(1);
-  counters_.rx_bytes.Add(mbuf->pkt_len);
   if (mbuf->nb_segs != 1) {
     Drop(mbuf, DropReason::kNoBuffer);
     return false;
@@ -150,13 +213,25 @@ bool Forwarder::Parse(Packet& packet) {
   if (context_.finish_checksums[mbuf->port]) FinishUdpChecksum(packet.frame, packet.parsed);
   packet.listener =
       context_.locals.FindListener(packet.parsed.destination, packet.parsed.destination_port);
+  if (packet.listener == kNoListener) {
+    packet.arrival = Arrival::kFromPeer;
+    return true;
+  }
+  const uint8_t* payload = packet.frame + packet.parsed.payload_offset();
+  if (packet.parsed.payload_size >= kChannelDataHeaderSize &&
+      relay::LooksLikeChannelData({payload, 1})) [[likely]] {
+    packet.arrival = Arrival::kChannelData;
+    packet.channel =
+        MakeClientKey(packet.frame, packet.parsed, relay::LoadBe16(payload), packet.listener);
+  } else {
+    packet.arrival = Arrival::kFromClient;
+  }
   return true;
 }
 
 // --- From clients --------------------------------------------------------------------------------
 
-void Forwarder::FromClient(Packet& packet, const ChannelRecord* channel, bool channel_data) {
-  if (channel_data) return ChannelData(packet, channel);
+void Forwarder::FromClient(Packet& packet) {
   const std::span<const uint8_t> datagram(packet.frame + packet.parsed.payload_offset(),
                                           packet.parsed.payload_size);
   if (relay::LooksLikeChannelData(datagram)) {  // too short for its header
@@ -168,21 +243,23 @@ void Forwarder::FromClient(Packet& packet, const ChannelRecord* channel, bool ch
   Stun(packet);
 }
 
-void Forwarder::ChannelData(Packet& packet, const ChannelRecord* channel) {
+void Forwarder::ChannelData(Packet& packet) {
   const uint8_t* header = packet.frame + packet.parsed.payload_offset();
   const uint16_t length = relay::LoadBe16(header + 2);
   if (length > packet.parsed.payload_size - kChannelDataHeaderSize) {
     return Drop(packet.mbuf, DropReason::kChannelDataMalformed);
   }
+  const ChannelRecord* channel = context_.tables.channels().Find(packet.hash, packet.channel);
   if (channel == nullptr) return Drop(packet.mbuf, DropReason::kChannelUnbound);
 
-  if (Alive(channel->fused_until, now_)) {
+  if (Alive(channel->fused_until, now_)) [[likely]] {
     const uint16_t size = static_cast<uint16_t>(length + kChannelDataHeaderSize);
-    if (!Fits(packet, size, channel->out)) return;
+    const Way way = WayOf(channel->out);
+    if (!Fits(packet, size, channel->out, way)) return;
     Payload payload(packet.frame, packet.parsed);
     payload.Truncate(size);
-    payload.ReplaceFirstWord(channel->out_channel);
-    return Emit(packet, payload, channel->out, false, PacketPath::kFused);
+    payload.ReplaceFirstWord(channel->out_channel());
+    return Emit(packet, payload, channel->out, way, false, PacketPath::kFused);
   }
 
   if (!Alive(channel->ends, now_)) return Drop(packet.mbuf, DropReason::kChannelUnbound);
@@ -190,8 +267,9 @@ void Forwarder::ChannelData(Packet& packet, const ChannelRecord* channel) {
   payload.RemoveFront(kChannelDataHeaderSize);
   payload.Truncate(length);
   if (channel->peer_local == kNotLocal) {
-    if (!Fits(packet, length, channel->out)) return;
-    return Emit(packet, payload, channel->out, false, PacketPath::kChannelToPeer);
+    const Way way = WayOf(channel->out);
+    if (!Fits(packet, length, channel->out, way)) return;
+    return Emit(packet, payload, channel->out, way, false, PacketPath::kChannelToPeer);
   }
   ToLeg(packet, payload, *channel->leg, channel->peer_local, channel->peer_port,
         PacketPath::kChannelToLeg);
@@ -258,8 +336,8 @@ void Forwarder::Send(Packet& packet, const StunMessage& indication) {
       (indication.Has(StunAttributeType::kFingerprint) && !relay::VerifyFingerprint(indication))) {
     return Drop(packet.mbuf, DropReason::kSendMalformed);
   }
-  const LegRecord* leg = context_.tables.FindClient(MakeClientKey(
-      SourceOf(packet.frame, packet.parsed), packet.parsed.source_port, 0, packet.listener));
+  const LegRecord* leg = context_.tables.clients().Find(
+      MakeClientKey(packet.frame, packet.parsed, 0, packet.listener));
   if (leg == nullptr || !Alive(leg->ends, now_)) {
     return Drop(packet.mbuf, DropReason::kClientUnknown);
   }
@@ -267,7 +345,7 @@ void Forwarder::Send(Packet& packet, const StunMessage& indication) {
     return Drop(packet.mbuf, DropReason::kPeerFamily);
   }
   const PermissionRecord* permission =
-      context_.tables.FindPermission(MakePeerKey(leg->id, peer->ip, 0));
+      context_.tables.permissions().Find(MakePeerKey(leg->id, peer->ip, 0));
   if (permission == nullptr || !Alive(permission->ends, now_)) {
     return Drop(packet.mbuf, DropReason::kSendNoPermission);
   }
@@ -283,8 +361,9 @@ void Forwarder::Send(Packet& packet, const StunMessage& indication) {
   }
   HeaderTemplate header = permission->to_peer;
   header.SetDestinationPort(peer->port);
-  if (!Fits(packet, size, header)) return;
-  Emit(packet, payload, header, dont_fragment, PacketPath::kSendToPeer);
+  const Way way = WayOf(header);
+  if (!Fits(packet, size, header, way)) return;
+  Emit(packet, payload, header, way, dont_fragment, PacketPath::kSendToPeer);
 }
 
 // --- From peers, and between legs ----------------------------------------------------------------
@@ -322,22 +401,24 @@ void Forwarder::ToClient(Packet& packet, Payload& payload, const LegRecord& leg,
                          const TransportAddress& source, PacketPath as_channel,
                          PacketPath as_data) {
   const uint16_t data_size = payload.size();
-  const PeerRecord* peer = context_.tables.FindPeer(MakePeerKey(leg.id, source.ip, source.port));
+  const Way way = WayOf(leg.to_client);
+  const PeerRecord* peer =
+      context_.tables.peers().Find(MakePeerKey(leg.id, source.ip, source.port));
   if (peer != nullptr && Alive(peer->permission_ends, now_) && Alive(peer->channel_ends, now_)) {
-    if (!Fits(packet, data_size + kChannelDataHeaderSize, leg.to_client)) return;
+    if (!Fits(packet, data_size + kChannelDataHeaderSize, leg.to_client, way)) return;
     payload.MoveFront(kChannelDataHeaderSize);
     relay::WriteChannelDataHeader(payload.data(), peer->channel, data_size);
     payload.AddedFront(kChannelDataHeaderSize);
-    return Emit(packet, payload, leg.to_client, false, as_channel);
+    return Emit(packet, payload, leg.to_client, way, false, as_channel);
   }
   const PermissionRecord* permission =
-      context_.tables.FindPermission(MakePeerKey(leg.id, source.ip, 0));
+      context_.tables.permissions().Find(MakePeerKey(leg.id, source.ip, 0));
   if (permission == nullptr || !Alive(permission->ends, now_)) {
     return Drop(packet.mbuf, DropReason::kPeerNoPermission);
   }
   const uint16_t header_size = DataIndicationHeaderSize(source.ip.family());
   const uint16_t padding = DataIndicationPadding(data_size);
-  if (!Fits(packet, size_t{header_size} + data_size + padding, leg.to_client)) return;
+  if (!Fits(packet, size_t{header_size} + data_size + padding, leg.to_client, way)) return;
   const uint8_t* buffer_end =
       static_cast<const uint8_t*>(packet.mbuf->buf_addr) + packet.mbuf->buf_len;
   const uint8_t* buffer = static_cast<const uint8_t*>(packet.mbuf->buf_addr);
@@ -351,18 +432,14 @@ void Forwarder::ToClient(Packet& packet, Payload& payload, const LegRecord& leg,
   payload.MoveFront(header_size);
   WriteDataIndicationHeader(payload.data(), source, transaction_id, data_size);
   payload.AddedFront(header_size);
-  Emit(packet, payload, leg.to_client, false, as_data);
+  Emit(packet, payload, leg.to_client, way, false, as_data);
 }
 
 // --- The way out ---------------------------------------------------------------------------------
 
-bool Forwarder::Fits(Packet& packet, size_t payload_size, const HeaderTemplate& header) {
-  const NextHopTable::Hop hop = context_.next_hops.Read(header.next_hop);
-  const size_t ip_size = header.size() + payload_size;
-  const uint16_t mtu = context_.interfaces.at(hop.interface).mtu;
-  if (ip_size <= mtu || header.next_hop == kNoNextHop) return true;
+bool Forwarder::TooBig(Packet& packet, size_t ip_size, const Way& way) {
   // What the sender may send at most, so that it fits after the rewrite.
-  const size_t excess = ip_size - mtu;
+  const size_t excess = ip_size - way.interface->mtu;
   const size_t largest = packet.parsed.ip_size > excess ? packet.parsed.ip_size - excess : 0;
   counters_.drops[static_cast<size_t>(DropReason::kTooBig)].Add(1);
   Punt(packet, PuntKind::kTooBig, static_cast<uint16_t>(largest));
@@ -370,11 +447,11 @@ bool Forwarder::Fits(Packet& packet, size_t payload_size, const HeaderTemplate& 
 }
 
 void Forwarder::Emit(Packet& packet, const Payload& payload, const HeaderTemplate& header,
-                     bool dont_fragment, PacketPath path) {
+                     const Way& way, bool dont_fragment, PacketPath path) {
   rte_mbuf* mbuf = packet.mbuf;
   if (header.next_hop == kNoNextHop) return Drop(mbuf, DropReason::kNextHopMissing);
-  const NextHopTable::Hop hop = context_.next_hops.Read(header.next_hop);
-  const Interface& interface = context_.interfaces.at(hop.interface);
+  const NextHopTable::Hop& hop = way.hop;
+  const Interface& interface = *way.interface;
   const size_t l2_size = kEthernetHeaderSize + (interface.vlan != 0 ? kVlanTagSize : 0);
   const size_t headers = l2_size + header.size();
   const size_t payload_offset = payload.data() - static_cast<uint8_t*>(mbuf->buf_addr);

@@ -46,7 +46,7 @@ struct ForwarderOptions {
 
 class Forwarder {
  public:
-  static constexpr uint32_t kMaxBurst = Tables::kMaxBurst;
+  static constexpr uint32_t kMaxBurst = 32;
 
   Forwarder(const ForwarderContext& context, const ForwarderOptions& options,
             WorkerCounters& counters);
@@ -65,17 +65,33 @@ class Forwarder {
   }
 
  private:
+  // What a packet is, as far as its first bytes and its destination tell.
+  enum class Arrival : uint8_t {
+    kChannelData,
+    kFromClient,  // anything else at a listening address
+    kFromPeer,    // at another port of the relay
+  };
   // One packet of the burst.
   struct Packet {
     rte_mbuf* mbuf;
     uint8_t* frame;
+    uint64_t hash;  // of `channel`
     ParsedFrame parsed;
     ListenerIndex listener;
+    Arrival arrival;
+    ClientKey channel;  // with kChannelData
+  };
+  // Where a frame leaves.
+  struct Way {
+    NextHopTable::Hop hop;
+    const Interface* interface;
   };
 
   bool Parse(Packet& packet);
-  void FromClient(Packet& packet, const ChannelRecord* channel, bool channel_data);
-  void ChannelData(Packet& packet, const ChannelRecord* channel);
+  // Asks memory for what the packets of a burst will look up, step by step: pure hints.
+  void PrefetchForOthers(const Packet packets[], uint32_t count) const;
+  void FromClient(Packet& packet);
+  void ChannelData(Packet& packet);
   void Stun(Packet& packet);
   void Binding(Packet& packet, const relay::StunMessage& request);
   void Send(Packet& packet, const relay::StunMessage& indication);
@@ -87,12 +103,22 @@ class Forwarder {
   // To the leg's client, as ChannelData or as a Data indication, as the leg's permissions say.
   void ToClient(Packet& packet, Payload& payload, const LegRecord& leg,
                 const relay::TransportAddress& source, PacketPath as_channel, PacketPath as_data);
+  Way WayOf(const HeaderTemplate& header) const {
+    const NextHopTable::Hop hop = context_.next_hops.Read(header.next_hop);
+    return {hop, &context_.interfaces.at(hop.interface)};
+  }
   // Puts `header` before the payload and queues the frame. The payload has its final size.
-  void Emit(Packet& packet, const Payload& payload, const HeaderTemplate& header,
+  void Emit(Packet& packet, const Payload& payload, const HeaderTemplate& header, const Way& way,
             bool dont_fragment, PacketPath path);
   // Whether a payload of that size fits the way out; if not, the sender is told by ICMP. Asked
   // before a byte of the packet is changed, since the ICMP error quotes it.
-  bool Fits(Packet& packet, size_t payload_size, const HeaderTemplate& header);
+  bool Fits(Packet& packet, size_t payload_size, const HeaderTemplate& header, const Way& way) {
+    if (header.size() + payload_size <= way.interface->mtu) [[likely]] {
+      return true;
+    }
+    return header.next_hop == kNoNextHop || TooBig(packet, header.size() + payload_size, way);
+  }
+  bool TooBig(Packet& packet, size_t ip_size, const Way& way);  // false
   void Punt(Packet& packet, PuntKind kind, uint16_t mtu = 0);
   void Count(PacketPath path) { counters_.paths[static_cast<size_t>(path)].Add(1); }
 
