@@ -276,8 +276,8 @@ TEST_F(L3Test, NeighborMessagesReachTheNeighbors) {
             L3Event::kNeighborLearned);
   EXPECT_EQ(Handle(testing::ToBytes(BuildAdvertisement(peer, kRelayMac, kV6.peer, kV6.relay))),
             L3Event::kNeighborLearned);
-  EXPECT_TRUE(next_hops_.Read(v4).resolved);
-  EXPECT_TRUE(next_hops_.Read(v6).resolved);
+  EXPECT_TRUE(next_hops_.Read(v4).resolved());
+  EXPECT_TRUE(next_hops_.Read(v6).resolved());
   EXPECT_EQ(Handle(testing::ToBytes(BuildSolicitation(peer, kV6.peer, kV6.relay, nullptr))),
             L3Event::kSolicitationAnswered);
   const Bytes query = IcmpOf(Ip("fe80::1"), AllNodes(), 130, 0, 0, Bytes(20));

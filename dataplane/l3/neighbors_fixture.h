@@ -119,7 +119,7 @@ class NeighborsFixture : public ::testing::Test {
   NeighborState State(NextHopId id) { return Info(id).state; }
   MacAddress WorkerSees(NextHopId id) {
     const NextHopTable::Hop hop = next_hops_.Read(id);
-    return hop.resolved ? hop.mac : MacAddress{};
+    return hop.resolved() ? hop.mac() : MacAddress{};
   }
   NextHopId Resolved(const char* ip) {
     const NextHopId id = *neighbors_.Acquire(Ip(ip));

@@ -67,7 +67,7 @@ TEST_F(NeighborsTest, AsksByBroadcastForAnIpv4NextHop) {
                           2,    0,    0,    0,    0,    1,    192, 0, 2, 10,  // from the relay
                           0,    0,    0,    0,    0,    0,    192, 0, 2, 77};
   EXPECT_EQ(sender_.sent[0].frame, expected);
-  EXPECT_FALSE(next_hops_.Read(*id).resolved);
+  EXPECT_FALSE(next_hops_.Read(*id).resolved());
   EXPECT_EQ(State(*id), NeighborState::kIncomplete);
 }
 
@@ -155,7 +155,7 @@ TEST_F(NeighborsTest, ReleaseForgetsTheNextHop) {
   const NextHopId id = Resolved(kPeerV4);
   neighbors_.Release(id);
   EXPECT_EQ(neighbors_.size(), 2u);
-  EXPECT_FALSE(next_hops_.Read(id).resolved);
+  EXPECT_FALSE(next_hops_.Read(id).resolved());
   EXPECT_THAT(Pass(60'000), IsEmpty());
 }
 
@@ -233,7 +233,7 @@ TEST_F(NeighborsTest, ANextHopThatIsGoneIsGivenUp) {
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(IsUnicastTo(sent[i], kPeerMac));
   for (int i = 3; i < 6; ++i) EXPECT_TRUE(IsUnicastTo(sent[i], MacAddress::Broadcast()));
   EXPECT_EQ(State(id), NeighborState::kFailed);
-  EXPECT_FALSE(next_hops_.Read(id).resolved);
+  EXPECT_FALSE(next_hops_.Read(id).resolved());
 }
 
 TEST_F(NeighborsTest, GratuitousArpMovesAKnownNextHopAtOnceAndIsVerified) {

@@ -23,20 +23,22 @@ class NextHopTable {
       : entries_(std::make_unique<Entry[]>(capacity)), capacity_(capacity) {}
 
   struct Hop {
-    bool resolved = false;
+    uint64_t word = 0;  // the MAC address in the first six bytes, in memory order
     InterfaceId interface = 0;
-    MacAddress mac;
+
+    bool resolved() const { return (word & kResolved) != 0; }
+    MacAddress mac() const {
+      MacAddress mac;
+      std::memcpy(mac.bytes.data(), &word, 6);
+      return mac;
+    }
   };
 
   // Any thread.
   Hop Read(NextHopId id) const {
     const Entry& entry = entries_[id];
     const uint64_t word = entry.mac.load(std::memory_order_acquire);
-    Hop hop;
-    hop.resolved = (word & kResolved) != 0;
-    hop.interface = entry.interface.load(std::memory_order_relaxed);
-    std::memcpy(hop.mac.bytes.data(), &word, 6);
-    return hop;
+    return {word, entry.interface.load(std::memory_order_relaxed)};
   }
 
   // Control only.

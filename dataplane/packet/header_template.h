@@ -60,7 +60,7 @@ struct HeaderTemplate {
       relay::StoreBe16(out + 4, ip_id);
       relay::StoreBe16(out + 6, flags);
       uint16_t checksum;
-      std::memcpy(&checksum, out + 10, 2);
+      std::memcpy(&checksum, bytes + 10, 2);
       checksum = relay::UpdateChecksum(checksum, uint64_t{relay::SumWord(total)} +
                                                      relay::SumWord(ip_id) + relay::SumWord(flags));
       std::memcpy(out + 10, &checksum, 2);

@@ -31,13 +31,12 @@ bool IsNeighborMulticast(const uint8_t* destination) {
   return destination[0] == 0xff && destination[1] == 0x02;
 }
 
-ParsedFrame Drop(ParsedFrame parsed, DropReason reason) {
+void Drop(ParsedFrame& parsed, DropReason reason) {
   parsed.verdict = ParseVerdict::kDrop;
   parsed.drop = reason;
-  return parsed;
 }
 
-ParsedFrame ParseUdp(std::span<const uint8_t> frame, ParsedFrame parsed) {
+void ParseUdp(std::span<const uint8_t> frame, ParsedFrame& parsed) {
   const size_t ip_end = parsed.ip_offset + parsed.ip_size;
   if (parsed.udp_offset + kUdpHeaderSize > ip_end) return Drop(parsed, DropReason::kUdpTruncated);
   const uint8_t* udp = &frame[parsed.udp_offset];
@@ -49,11 +48,11 @@ ParsedFrame ParseUdp(std::span<const uint8_t> frame, ParsedFrame parsed) {
   if (!parsed.v4 && LoadBe16(udp + 6) == 0) return Drop(parsed, DropReason::kUdpNoChecksum);
   parsed.payload_size = static_cast<uint16_t>(udp_size - kUdpHeaderSize);
   parsed.verdict = ParseVerdict::kUdp;
-  return parsed;
+  return;
 }
 
-ParsedFrame ParseIpv4(std::span<const uint8_t> frame, ParsedFrame parsed, const FrameHints& hints,
-                      const LocalAddresses& locals) {
+void ParseIpv4(std::span<const uint8_t> frame, ParsedFrame& parsed, const FrameHints& hints,
+               const LocalAddresses& locals) {
   parsed.v4 = true;
   if (parsed.ip_offset + kIpv4HeaderSize > frame.size()) {
     return Drop(parsed, DropReason::kIpTruncated);
@@ -80,18 +79,17 @@ ParsedFrame ParseIpv4(std::span<const uint8_t> frame, ParsedFrame parsed, const 
   parsed.udp_offset = static_cast<uint16_t>(parsed.ip_offset + header_size);
   if ((LoadBe16(ip + 6) & kIpv4FragmentBits) != 0) {
     parsed.verdict = ParseVerdict::kFragment;
-    return parsed;
+    return;
   }
   if (ip[9] == kProtocolUdp) return ParseUdp(frame, parsed);
   if (ip[9] == kProtocolIcmp) {
     parsed.verdict = ParseVerdict::kNeighborhood;
-    return parsed;
+    return;
   }
   return Drop(parsed, DropReason::kNotUdp);
 }
 
-ParsedFrame ParseIpv6(std::span<const uint8_t> frame, ParsedFrame parsed,
-                      const LocalAddresses& locals) {
+void ParseIpv6(std::span<const uint8_t> frame, ParsedFrame& parsed, const LocalAddresses& locals) {
   if (parsed.ip_offset + kIpv6HeaderSize > frame.size()) {
     return Drop(parsed, DropReason::kIpTruncated);
   }
@@ -109,14 +107,14 @@ ParsedFrame ParseIpv6(std::span<const uint8_t> frame, ParsedFrame parsed,
   if ((next_header == kProtocolIcmpv6 || next_header == kProtocolHopByHop) &&
       IsNeighborMulticast(ip + 24)) {
     parsed.verdict = ParseVerdict::kNeighborhood;
-    return parsed;
+    return;
   }
   if (parsed.destination == kNotLocal) {
     return Drop(parsed, ip[24] == 0xff ? DropReason::kMulticast : DropReason::kDestinationNotLocal);
   }
   if (next_header == kProtocolIcmpv6) {
     parsed.verdict = ParseVerdict::kNeighborhood;
-    return parsed;
+    return;
   }
   if (SourceIsInvalidV6(ip + 8)) return Drop(parsed, DropReason::kSourceInvalid);
   if (locals.FindV6(ip + 8) != kNotLocal) return Drop(parsed, DropReason::kSourceIsRelay);
@@ -126,7 +124,7 @@ ParsedFrame ParseIpv6(std::span<const uint8_t> frame, ParsedFrame parsed,
       return ParseUdp(frame, parsed);
     case kProtocolFragment:
       parsed.verdict = ParseVerdict::kFragment;
-      return parsed;
+      return;
     case kProtocolHopByHop:
     case kProtocolRouting:
     case kProtocolDestinationOptions:
@@ -146,9 +144,10 @@ uint64_t PseudoHeaderSumOf(const uint8_t* frame, const ParsedFrame& parsed) {
 
 }  // namespace
 
-ParsedFrame ParseFrame(std::span<const uint8_t> frame, const FrameHints& hints,
-                       const InterfaceTable& interfaces, const LocalAddresses& locals) {
-  ParsedFrame parsed;
+void ParseFrame(std::span<const uint8_t> frame, const FrameHints& hints,
+                const InterfaceTable& interfaces, const LocalAddresses& locals,
+                ParsedFrame& parsed) {
+  parsed = ParsedFrame();
   if (frame.size() < kEthernetHeaderSize) return Drop(parsed, DropReason::kFrameTruncated);
   uint16_t ether_type = LoadBe16(&frame[12]);
   parsed.ip_offset = kEthernetHeaderSize;
@@ -175,7 +174,7 @@ ParsedFrame ParseFrame(std::span<const uint8_t> frame, const FrameHints& hints,
       return ParseIpv6(frame, parsed, locals);
     case kEtherTypeArp:
       parsed.verdict = ParseVerdict::kNeighborhood;
-      return parsed;
+      return;
     default:
       return Drop(parsed, DropReason::kUnknownEtherType);
   }

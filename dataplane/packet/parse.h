@@ -46,8 +46,10 @@ struct FrameHints {
 
 // Reads the frame. Lengths are checked at every layer before a byte is read; IPv4 header
 // checksums are verified; bytes behind the IP packet (Ethernet padding) are ignored.
-ParsedFrame ParseFrame(std::span<const uint8_t> frame, const FrameHints& hints,
-                       const InterfaceTable& interfaces, const LocalAddresses& locals);
+// (`parsed` is filled in where it stays: copies of it would wait for its small stores.)
+void ParseFrame(std::span<const uint8_t> frame, const FrameHints& hints,
+                const InterfaceTable& interfaces, const LocalAddresses& locals,
+                ParsedFrame& parsed);
 
 // The source and destination of a parsed packet.
 relay::IpAddress SourceOf(const uint8_t* frame, const ParsedFrame& parsed);

@@ -33,7 +33,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const LocalAddresses locals(Interfaces(), {});
   FrameHints hints;
   hints.ip_checksum_good = true;  // so that the fuzzer gets past it
-  const ParsedFrame parsed = ParseFrame({data, size}, hints, Interfaces(), locals);
+  ParsedFrame parsed;
+  ParseFrame({data, size}, hints, Interfaces(), locals, parsed);
   if (parsed.verdict == ParseVerdict::kDrop) {
     if (parsed.drop >= DropReason::kCount) std::abort();
     return 0;

@@ -356,8 +356,11 @@ void ForwardingCompiler::Remove(LegState& leg, ChannelState& channel) {
 void ForwardingCompiler::UpdateEnds(LegState& leg) {
   leg.record->ends.store(CoarseEnd(leg.leg.expires_at), std::memory_order_relaxed);
   for (ChannelState& channel : leg.channels) {
-    channel.record->ends.store(CoarseEnd(std::min(channel.expires_at, leg.leg.expires_at)),
-                               std::memory_order_relaxed);
+    const CoarseTime ends = CoarseEnd(std::min(channel.expires_at, leg.leg.expires_at));
+    channel.record->ends.store(ends, std::memory_order_relaxed);
+    if (channel.record->peer_local == kNotLocal) {
+      channel.record->direct_until.store(ends, std::memory_order_release);
+    }
     Fuse(leg, channel);
   }
 }
@@ -387,7 +390,7 @@ void ForwardingCompiler::Fuse(LegState& leg, ChannelState& channel) {
   ChannelRecord* record = channel.record;
   if (record->peer_local == kNotLocal) return;
   const auto unfuse = [&] {
-    record->fused_until.store(0, std::memory_order_release);
+    record->direct_until.store(0, std::memory_order_release);
     if (channel.fused_now) --fused_;
     channel.fused_now = false;
   };
@@ -423,7 +426,7 @@ void ForwardingCompiler::Fuse(LegState& leg, ChannelState& channel) {
     }
     channel.fused_with = other.serial;
   }
-  record->fused_until.store(until, std::memory_order_release);
+  record->direct_until.store(until, std::memory_order_release);
   if (!channel.fused_now) ++fused_;
   channel.fused_now = true;
 }

@@ -91,7 +91,8 @@ class CompilerTest : public testing::Test {
   }
   bool Fused(relay::LegId leg, uint16_t number, uint64_t at = kNow) {
     const ChannelRecord* record = Channel(leg, number);
-    return record != nullptr && CoarseNow(at) < record->fused_until.load();
+    return record != nullptr && record->out_channel() != 0 &&
+           CoarseNow(at) < record->direct_until.load();
   }
   bool BothFused() { return Fused(1, 0x4001) && Fused(2, 0x4002); }
   bool NeitherFused() { return !Fused(1, 0x4001) && !Fused(2, 0x4002); }

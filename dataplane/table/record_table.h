@@ -15,7 +15,6 @@
 #pragma once
 
 #include <emmintrin.h>
-#include <rte_malloc.h>
 #include <rte_prefetch.h>
 
 #include <array>
@@ -26,13 +25,20 @@
 #include <new>
 #include <vector>
 
+#include "dataplane/table/table_memory.h"
+
 namespace sotto::dataplane {
 
-// A key is 24 bytes without padding. `kTailMask` says which of the last eight belong to it.
+// A key as it is hashed and compared: 24 bytes in three words. Workers make the words of a packet's
+// key in registers; a key written field by field and then read by words would wait for its stores.
+// `kTailMask` of the key's type says which of the last eight bytes belong to it.
 template <typename Key>
 struct KeyWords {
   uint64_t a, b, c;
 
+  KeyWords() = default;
+  constexpr KeyWords(uint64_t first, uint64_t second, uint64_t third)
+      : a(first), b(second), c(third) {}
   explicit KeyWords(const Key& key) {
     static_assert(sizeof(Key) == 24);
     const auto* bytes = reinterpret_cast<const uint8_t*>(&key);
@@ -41,7 +47,9 @@ struct KeyWords {
     std::memcpy(&c, bytes + 16, 8);
     c &= Key::kTailMask;
   }
-  bool operator==(const KeyWords&) const = default;
+  bool operator==(const KeyWords& other) const {
+    return ((a ^ other.a) | (b ^ other.b) | (c ^ other.c)) == 0;
+  }
 };
 
 using HashSecret = std::array<uint64_t, 4>;
@@ -51,8 +59,7 @@ class RecordTable {
  public:
   using Key = typename Record::Key;
 
-  // `capacity` records at most. Memory from EAL's heap (hugepages where there are any): check
-  // valid().
+  // `capacity` records at most. Check valid().
   RecordTable(const char* name, uint32_t capacity, const HashSecret& secret, int socket)
       : secret_(secret), capacity_(capacity) {
     // Five of eight slots are taken on the average when the table is full.
@@ -60,14 +67,10 @@ class RecordTable {
     mask_ = buckets - 1;
     bucket_count_ = buckets + buckets / 4 + 16;  // what lies behind the mask is for overflow
     next_overflow_ = buckets;
-    buckets_ = static_cast<Bucket*>(
-        rte_zmalloc_socket(name, sizeof(Bucket) * bucket_count_, alignof(Bucket), socket));
-    records_ = static_cast<Record*>(
-        rte_malloc_socket(name, sizeof(Record) * capacity, alignof(Record), socket));
-  }
-  ~RecordTable() {
-    rte_free(records_);
-    rte_free(buckets_);
+    bucket_memory_ = TableMemory(name, sizeof(Bucket) * bucket_count_, socket);
+    record_memory_ = TableMemory(name, sizeof(Record) * capacity, socket);
+    buckets_ = static_cast<Bucket*>(bucket_memory_.data());
+    records_ = static_cast<Record*>(record_memory_.data());
   }
   RecordTable(const RecordTable&) = delete;
   RecordTable& operator=(const RecordTable&) = delete;
@@ -81,26 +84,26 @@ class RecordTable {
 
   // --- Readers ---------------------------------------------------------------------------------
 
-  uint64_t Hash(const Key& key) const {
-    const KeyWords<Key> words(key);
+  uint64_t Hash(const KeyWords<Key>& words) const {
     return Multiply(words.a ^ secret_[0], words.b ^ secret_[1]) ^
            Multiply(words.c ^ secret_[2], secret_[3]);
   }
   void PrefetchBucket(uint64_t hash) const { rte_prefetch0(&buckets_[hash & mask_]); }
-  // Prefetches what most likely is the record, without looking at its key.
-  void PrefetchRecord(uint64_t hash) const {
+  // Prefetches what most likely is the record, without looking at its key. False if there is none,
+  // but for overflow.
+  bool PrefetchRecord(uint64_t hash) const {
     const Bucket& bucket = buckets_[hash & mask_];
     const uint32_t matches = bucket.Matches(TagOf(hash));
-    if (matches == 0) return;
+    if (matches == 0) return false;
     const uint32_t number = bucket.records[Slot(matches)].load(std::memory_order_relaxed);
-    if (number == 0) return;
+    if (number == 0) return false;
     const char* record = reinterpret_cast<const char*>(&records_[number - 1]);
     rte_prefetch0(record);
     if constexpr (Record::kHotLines > 1) rte_prefetch0(record + 64);
+    return true;
   }
   // Null if there is none. Holds until the reader's next quiescent state.
-  const Record* Find(uint64_t hash, const Key& key) const {
-    const KeyWords<Key> wanted(key);
+  const Record* Find(uint64_t hash, const KeyWords<Key>& wanted) const {
     const uint16_t tag = TagOf(hash);
     const Bucket* bucket = &buckets_[hash & mask_];
     while (true) {
@@ -120,7 +123,8 @@ class RecordTable {
       bucket = &buckets_[next];
     }
   }
-  const Record* Find(const Key& key) const { return Find(Hash(key), key); }
+  const Record* Find(const KeyWords<Key>& key) const { return Find(Hash(key), key); }
+  const Record* Find(const Key& key) const { return Find(KeyWords<Key>(key)); }
 
   // --- The writer ------------------------------------------------------------------------------
 
@@ -141,7 +145,7 @@ class RecordTable {
   // moment on. False: no room (of overflow buckets).
   bool Insert(const Record* record) {
     const uint32_t number = static_cast<uint32_t>(record - records_) + 1;
-    const uint64_t hash = Hash(record->key);
+    const uint64_t hash = Hash(KeyWords<Key>(record->key));
     const uint16_t tag = TagOf(hash);
     if (std::atomic<uint32_t>* slot = FindSlot(hash, record->key).record; slot != nullptr) {
       slot->store(number, std::memory_order_release);
@@ -167,7 +171,7 @@ class RecordTable {
   // Takes the record out, if it is in. Readers may hold it until their next quiescent state.
   void Remove(const Record* record) {
     const uint32_t number = static_cast<uint32_t>(record - records_) + 1;
-    const Place place = FindSlot(Hash(record->key), record->key);
+    const Place place = FindSlot(Hash(KeyWords<Key>(record->key)), record->key);
     if (place.record == nullptr || place.record->load(std::memory_order_relaxed) != number) return;
     place.bucket->SetTag(place.slot, 0);
     place.record->store(0, std::memory_order_release);
@@ -241,6 +245,8 @@ class RecordTable {
   }
 
   const HashSecret secret_;
+  TableMemory bucket_memory_;
+  TableMemory record_memory_;
   Bucket* buckets_ = nullptr;
   Record* records_ = nullptr;
   uint32_t mask_ = 0;

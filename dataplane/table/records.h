@@ -12,6 +12,7 @@
 #include "dataplane/packet/local_addresses.h"
 #include "dataplane/packet/parse.h"
 #include "dataplane/table/coarse_time.h"
+#include "dataplane/table/record_table.h"
 #include "relay/forwarding.h"
 #include "relay/wire/ip_address.h"
 
@@ -101,18 +102,21 @@ struct alignas(64) PeerRecord {
 };
 static_assert(sizeof(PeerRecord) == 64);
 
-// A channel as the client's packets find it: a complete way out. All that a fused IPv4 packet needs
-// stands in the first cache line.
+// A channel as the client's packets find it: a complete way out. All that an IPv4 packet needs on
+// it stands in the first cache line.
 struct alignas(64) ChannelRecord {
   using Key = ClientKey;
   static constexpr int kHotLines = 1;
 
-  ClientKey key;  // its rider is the channel's number on the other leg, if the two are fused
-  // While in the future: both legs have bound each other, may talk, and `out` and the rider rewrite
-  // the packet at once. Past: go the long way, which judges everything itself.
-  std::atomic<CoarseTime> fused_until = 0;  // control writes, workers read
-  // With a peer outside: from the leg's relayed address to the peer. With a peer that is a leg of
-  // this relay: from the other leg's listening address to its client, if the two are fused.
+  // Its rider: the channel's number on the other leg, if the two are fused; else 0, which is no
+  // channel's number.
+  ClientKey key;
+  // While in the future, `out` and the rider rewrite the packet at once. With a peer outside: the
+  // channel is bound. With a leg of this relay: both legs have bound each other and may talk. Past:
+  // go the long way, which judges everything itself.
+  std::atomic<CoarseTime> direct_until = 0;  // control writes, workers read
+  // With a peer outside: from the leg's relayed address to the peer. With a leg of this relay: from
+  // the other leg's listening address to its client, if the two are fused.
   HeaderTemplate out;
   std::atomic<CoarseTime> ends = 0;  // control writes, workers read
   const LegRecord* leg = nullptr;    // lives as long as this record
@@ -137,23 +141,6 @@ inline ClientKey MakeClientKey(const relay::IpAddress& ip, uint16_t port, uint16
   return key;
 }
 
-// The key of the sender of a parsed packet.
-inline ClientKey MakeClientKey(const uint8_t* frame, const ParsedFrame& parsed, uint16_t channel,
-                               ListenerIndex listener) {
-  ClientKey key;
-  const uint8_t* ip = frame + parsed.ip_offset;
-  if (parsed.v4) {
-    std::memcpy(key.ip, ip + 12, 4);
-  } else {
-    std::memcpy(key.ip, ip + 8, 16);
-  }
-  key.port = parsed.source_port;
-  key.channel = channel;
-  key.listener = listener;
-  key.family = static_cast<uint8_t>(parsed.v4 ? relay::IpFamily::kV4 : relay::IpFamily::kV6);
-  return key;
-}
-
 inline PeerKey MakePeerKey(relay::LegId leg, const relay::IpAddress& ip, uint16_t port) {
   PeerKey key;
   std::memcpy(key.ip, ip.raw().data(), 16);
@@ -161,6 +148,38 @@ inline PeerKey MakePeerKey(relay::LegId leg, const relay::IpAddress& ip, uint16_
   key.port = port;
   key.family = static_cast<uint8_t>(ip.family());
   return key;
+}
+
+// The same keys, of the sender of a parsed packet. (All on little-endian machines, as DPDK's.)
+inline KeyWords<ClientKey> ClientWords(const uint8_t* frame, const ParsedFrame& parsed,
+                                       uint16_t channel, ListenerIndex listener) {
+  const uint8_t* ip = frame + parsed.ip_offset;
+  const uint64_t tail =
+      uint64_t{parsed.source_port} | uint64_t{channel} << 16 | uint64_t{listener} << 32;
+  if (parsed.v4) [[likely]] {
+    uint32_t address;
+    std::memcpy(&address, ip + 12, 4);
+    return {address, 0, tail | uint64_t{static_cast<uint8_t>(relay::IpFamily::kV4)} << 40};
+  }
+  uint64_t address[2];
+  std::memcpy(address, ip + 8, 16);
+  return {address[0], address[1],
+          tail | uint64_t{static_cast<uint8_t>(relay::IpFamily::kV6)} << 40};
+}
+
+inline KeyWords<PeerKey> PeerWords(relay::LegId leg, const uint8_t* frame,
+                                   const ParsedFrame& parsed, uint16_t port) {
+  const uint8_t* ip = frame + parsed.ip_offset;
+  const uint64_t tail = uint64_t{leg} | uint64_t{port} << 32;
+  if (parsed.v4) [[likely]] {
+    uint32_t address;
+    std::memcpy(&address, ip + 12, 4);
+    return {address, 0, tail | uint64_t{static_cast<uint8_t>(relay::IpFamily::kV4)} << 48};
+  }
+  uint64_t address[2];
+  std::memcpy(address, ip + 8, 16);
+  return {address[0], address[1],
+          tail | uint64_t{static_cast<uint8_t>(relay::IpFamily::kV6)} << 48};
 }
 
 }  // namespace sotto::dataplane

@@ -67,6 +67,64 @@ Forwarder::Forwarder(const ForwarderContext& context, const ForwarderOptions& op
       transmit_(context.finish_checksums.size()) {
   for (auto& queue : transmit_) queue.reserve(4 * kMaxBurst);
   punts_.reserve(4 * kMaxBurst);
+  for (size_t i = 0; i < context.interfaces.size(); ++i) {
+    links_.push_back(LinkOf(context.interfaces.at(static_cast<InterfaceId>(i))));
+  }
+}
+
+// Behind the headers of every way out: in line, so that the payload's state stays in registers.
+void Forwarder::Emit(Packet& packet, const Payload& payload, const HeaderTemplate& header,
+                     const Way& way, bool dont_fragment, PacketPath path) {
+  rte_mbuf* mbuf = packet.mbuf;
+  if (header.next_hop == kNoNextHop) return Drop(mbuf, DropReason::kNextHopMissing);
+  const Link& link = *way.link;
+  const size_t headers = link.header_size + header.size();
+  const size_t payload_offset =
+      static_cast<size_t>(payload.data() - static_cast<uint8_t*>(mbuf->buf_addr));
+  if (payload_offset < headers) return Drop(mbuf, DropReason::kNoBuffer);
+
+  uint8_t* frame = payload.data() - headers;
+  const uint16_t checksum = payload.ChecksumBehind(header);
+  // Each word runs over what the next one writes.
+  std::memcpy(frame, &way.hop.word, 8);
+  std::memcpy(frame + 6, header.v4() ? &link.v4 : &link.v6, 8);
+  if (link.header_size != kEthernetHeaderSize) {
+    std::memcpy(frame + 14, header.v4() ? &link.tag_v4 : &link.tag_v6, 4);
+  }
+  header.Write(frame + link.header_size, payload.size(), checksum, random_.Next16(), dont_fragment);
+
+  mbuf->data_off = static_cast<uint16_t>(payload_offset - headers);
+  mbuf->data_len = static_cast<uint16_t>(headers + payload.size());
+  mbuf->pkt_len = mbuf->data_len;
+  mbuf->ol_flags = 0;
+  Count(path);
+  if (!way.hop.resolved()) [[unlikely]] {
+    NoteOf(mbuf).kind = PuntKind::kUnresolved;
+    NoteOf(mbuf).interface = way.hop.interface;
+    punts_.push_back(mbuf);
+    return;
+  }
+  mbuf->port = link.port;
+  transmit_[link.port].push_back(mbuf);
+}
+
+Forwarder::Link Forwarder::LinkOf(const Interface& interface) {
+  const auto words = [&](uint16_t ether_type, uint64_t& word, uint32_t& tag) {
+    uint8_t bytes[8];
+    std::memcpy(bytes, interface.mac.bytes.data(), 6);
+    relay::StoreBe16(bytes + 6, interface.vlan != 0 ? kEtherTypeVlan : ether_type);
+    std::memcpy(&word, bytes, 8);
+    relay::StoreBe16(bytes, interface.vlan);
+    relay::StoreBe16(bytes + 2, ether_type);
+    std::memcpy(&tag, bytes, 4);
+  };
+  Link link;
+  words(kEtherTypeIpv4, link.v4, link.tag_v4);
+  words(kEtherTypeIpv6, link.v6, link.tag_v6);
+  link.port = interface.port;
+  link.mtu = interface.mtu;
+  link.header_size = kEthernetHeaderSize + (interface.vlan != 0 ? kVlanTagSize : 0);
+  return link;
 }
 
 void Forwarder::Process(rte_mbuf* const mbufs[], uint32_t count, uint64_t now_ms) {
@@ -125,7 +183,7 @@ void Forwarder::PrefetchForOthers(const Packet packets[], uint32_t count) const 
   uint64_t hashes[kMaxBurst];  // of clients, then of permissions
   uint64_t channel_hashes[kMaxBurst];
   const auto client_of = [](const Packet& packet) {
-    return MakeClientKey(packet.frame, packet.parsed, 0, packet.listener);
+    return ClientWords(packet.frame, packet.parsed, 0, packet.listener);
   };
 
   // The leg that a packet is of, or for.
@@ -157,12 +215,9 @@ void Forwarder::PrefetchForOthers(const Packet packets[], uint32_t count) const 
     const Packet& packet = packets[i];
     if (packet.arrival == Arrival::kFromPeer) {
       if (legs[i] == nullptr) continue;
-      const relay::IpAddress peer = SourceOf(packet.frame, packet.parsed);
-      channel_hashes[i] =
-          tables.peers().Hash(MakePeerKey(legs[i]->id, peer, packet.parsed.source_port));
+      channel_hashes[i] = tables.peers().Hash(
+          PeerWords(legs[i]->id, packet.frame, packet.parsed, packet.parsed.source_port));
       tables.peers().PrefetchBucket(channel_hashes[i]);
-      hashes[i] = tables.permissions().Hash(MakePeerKey(legs[i]->id, peer, 0));
-      tables.permissions().PrefetchBucket(hashes[i]);
     } else if (packet.arrival == Arrival::kFromClient) {
       legs[i] = tables.clients().Find(hashes[i], client_of(packet));
       const std::optional<relay::IpAddress> peer = SendPeer(packet.frame, packet.parsed);
@@ -170,14 +225,26 @@ void Forwarder::PrefetchForOthers(const Packet packets[], uint32_t count) const 
         legs[i] = nullptr;
         continue;
       }
-      hashes[i] = tables.permissions().Hash(MakePeerKey(legs[i]->id, *peer, 0));
+      hashes[i] = tables.permissions().Hash(KeyWords<PeerKey>(MakePeerKey(legs[i]->id, *peer, 0)));
       tables.permissions().PrefetchBucket(hashes[i]);
     }
   }
   for (uint32_t i = 0; i < count; ++i) {
+    const Packet& packet = packets[i];
     if (legs[i] == nullptr) continue;
-    tables.permissions().PrefetchRecord(hashes[i]);
-    if (packets[i].arrival == Arrival::kFromPeer) tables.peers().PrefetchRecord(channel_hashes[i]);
+    if (packet.arrival == Arrival::kFromClient) {
+      tables.permissions().PrefetchRecord(hashes[i]);
+    } else if (tables.peers().PrefetchRecord(channel_hashes[i])) {
+      legs[i] = nullptr;  // a channel's record says all
+    } else {
+      hashes[i] = tables.permissions().Hash(PeerWords(legs[i]->id, packet.frame, packet.parsed, 0));
+      tables.permissions().PrefetchBucket(hashes[i]);
+    }
+  }
+  for (uint32_t i = 0; i < count; ++i) {
+    if (legs[i] != nullptr && packets[i].arrival == Arrival::kFromPeer) {
+      tables.permissions().PrefetchRecord(hashes[i]);
+    }
   }
 }
 
@@ -195,8 +262,8 @@ bool Forwarder::Parse(Packet& packet) {
   if ((mbuf->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0) hints.stripped_vlan = mbuf->vlan_tci;
   const uint64_t ip_checksum = mbuf->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK;
   hints.ip_checksum_good = ip_checksum == RTE_MBUF_F_RX_IP_CKSUM_GOOD;
-  packet.parsed =
-      ParseFrame({packet.frame, mbuf->data_len}, hints, context_.interfaces, context_.locals);
+  ParseFrame({packet.frame, mbuf->data_len}, hints, context_.interfaces, context_.locals,
+             packet.parsed);
   switch (packet.parsed.verdict) {
     case ParseVerdict::kUdp:
       break;
@@ -222,7 +289,7 @@ bool Forwarder::Parse(Packet& packet) {
       relay::LooksLikeChannelData({payload, 1})) [[likely]] {
     packet.arrival = Arrival::kChannelData;
     packet.channel =
-        MakeClientKey(packet.frame, packet.parsed, relay::LoadBe16(payload), packet.listener);
+        ClientWords(packet.frame, packet.parsed, relay::LoadBe16(payload), packet.listener);
   } else {
     packet.arrival = Arrival::kFromClient;
   }
@@ -252,25 +319,28 @@ void Forwarder::ChannelData(Packet& packet) {
   const ChannelRecord* channel = context_.tables.channels().Find(packet.hash, packet.channel);
   if (channel == nullptr) return Drop(packet.mbuf, DropReason::kChannelUnbound);
 
-  if (Alive(channel->fused_until, now_)) [[likely]] {
-    const uint16_t size = static_cast<uint16_t>(length + kChannelDataHeaderSize);
+  if (Alive(channel->direct_until, now_)) [[likely]] {
+    const bool fused = channel->out_channel() != 0;
+    const uint16_t size = static_cast<uint16_t>(length + (fused ? kChannelDataHeaderSize : 0));
     const Way way = WayOf(channel->out);
     if (!Fits(packet, size, channel->out, way)) return;
     Payload payload(packet.frame, packet.parsed);
+    if (fused) {
+      payload.Truncate(size);
+      payload.ReplaceFirstWord(channel->out_channel());
+      return Emit(packet, payload, channel->out, way, false, PacketPath::kFused);
+    }
+    payload.RemoveFront(kChannelDataHeaderSize);
     payload.Truncate(size);
-    payload.ReplaceFirstWord(channel->out_channel());
-    return Emit(packet, payload, channel->out, way, false, PacketPath::kFused);
+    return Emit(packet, payload, channel->out, way, false, PacketPath::kChannelToPeer);
   }
 
-  if (!Alive(channel->ends, now_)) return Drop(packet.mbuf, DropReason::kChannelUnbound);
+  if (!Alive(channel->ends, now_) || channel->peer_local == kNotLocal) {
+    return Drop(packet.mbuf, DropReason::kChannelUnbound);
+  }
   Payload payload(packet.frame, packet.parsed);
   payload.RemoveFront(kChannelDataHeaderSize);
   payload.Truncate(length);
-  if (channel->peer_local == kNotLocal) {
-    const Way way = WayOf(channel->out);
-    if (!Fits(packet, length, channel->out, way)) return;
-    return Emit(packet, payload, channel->out, way, false, PacketPath::kChannelToPeer);
-  }
   ToLeg(packet, payload, *channel->leg, channel->peer_local, channel->peer_port,
         PacketPath::kChannelToLeg);
 }
@@ -336,8 +406,8 @@ void Forwarder::Send(Packet& packet, const StunMessage& indication) {
       (indication.Has(StunAttributeType::kFingerprint) && !relay::VerifyFingerprint(indication))) {
     return Drop(packet.mbuf, DropReason::kSendMalformed);
   }
-  const LegRecord* leg = context_.tables.clients().Find(
-      MakeClientKey(packet.frame, packet.parsed, 0, packet.listener));
+  const LegRecord* leg =
+      context_.tables.clients().Find(ClientWords(packet.frame, packet.parsed, 0, packet.listener));
   if (leg == nullptr || !Alive(leg->ends, now_)) {
     return Drop(packet.mbuf, DropReason::kClientUnknown);
   }
@@ -439,50 +509,11 @@ void Forwarder::ToClient(Packet& packet, Payload& payload, const LegRecord& leg,
 
 bool Forwarder::TooBig(Packet& packet, size_t ip_size, const Way& way) {
   // What the sender may send at most, so that it fits after the rewrite.
-  const size_t excess = ip_size - way.interface->mtu;
+  const size_t excess = ip_size - way.link->mtu;
   const size_t largest = packet.parsed.ip_size > excess ? packet.parsed.ip_size - excess : 0;
   counters_.drops[static_cast<size_t>(DropReason::kTooBig)].Add(1);
   Punt(packet, PuntKind::kTooBig, static_cast<uint16_t>(largest));
   return false;
-}
-
-void Forwarder::Emit(Packet& packet, const Payload& payload, const HeaderTemplate& header,
-                     const Way& way, bool dont_fragment, PacketPath path) {
-  rte_mbuf* mbuf = packet.mbuf;
-  if (header.next_hop == kNoNextHop) return Drop(mbuf, DropReason::kNextHopMissing);
-  const NextHopTable::Hop& hop = way.hop;
-  const Interface& interface = *way.interface;
-  const size_t l2_size = kEthernetHeaderSize + (interface.vlan != 0 ? kVlanTagSize : 0);
-  const size_t headers = l2_size + header.size();
-  const size_t payload_offset = payload.data() - static_cast<uint8_t*>(mbuf->buf_addr);
-  if (payload_offset < headers) return Drop(mbuf, DropReason::kNoBuffer);
-
-  uint8_t* frame = payload.data() - headers;
-  const uint16_t checksum = payload.ChecksumBehind(header);
-  header.Write(frame + l2_size, payload.size(), checksum, random_.Next16(), dont_fragment);
-  std::memcpy(frame, hop.mac.bytes.data(), 6);
-  std::memcpy(frame + 6, interface.mac.bytes.data(), 6);
-  uint8_t* ether_type = frame + 12;
-  if (interface.vlan != 0) {
-    relay::StoreBe16(ether_type, kEtherTypeVlan);
-    relay::StoreBe16(ether_type + 2, interface.vlan);
-    ether_type += kVlanTagSize;
-  }
-  relay::StoreBe16(ether_type, header.v4() ? kEtherTypeIpv4 : kEtherTypeIpv6);
-
-  mbuf->data_off = static_cast<uint16_t>(payload_offset - headers);
-  mbuf->data_len = static_cast<uint16_t>(headers + payload.size());
-  mbuf->pkt_len = mbuf->data_len;
-  mbuf->ol_flags = 0;
-  Count(path);
-  if (!hop.resolved) {
-    NoteOf(mbuf).kind = PuntKind::kUnresolved;
-    NoteOf(mbuf).interface = hop.interface;
-    punts_.push_back(mbuf);
-    return;
-  }
-  mbuf->port = interface.port;
-  transmit_[interface.port].push_back(mbuf);
 }
 
 void Forwarder::Punt(Packet& packet, PuntKind kind, uint16_t mtu) {

@@ -79,12 +79,24 @@ class Forwarder {
     ParsedFrame parsed;
     ListenerIndex listener;
     Arrival arrival;
-    ClientKey channel;  // with kChannelData
+    KeyWords<ClientKey> channel;  // with kChannelData
   };
+  // An interface as frames leave by it. The words are what stands behind the destination's MAC
+  // address: the interface's own and the EtherType, or the tag's; then, with a tag, the rest.
+  struct Link {
+    uint64_t v4 = 0;
+    uint64_t v6 = 0;
+    uint32_t tag_v4 = 0;
+    uint32_t tag_v6 = 0;
+    uint16_t port = 0;
+    uint16_t mtu = 0;
+    uint8_t header_size = 0;
+  };
+  static Link LinkOf(const Interface& interface);
   // Where a frame leaves.
   struct Way {
     NextHopTable::Hop hop;
-    const Interface* interface;
+    const Link* link;
   };
 
   bool Parse(Packet& packet);
@@ -105,15 +117,16 @@ class Forwarder {
                 const relay::TransportAddress& source, PacketPath as_channel, PacketPath as_data);
   Way WayOf(const HeaderTemplate& header) const {
     const NextHopTable::Hop hop = context_.next_hops.Read(header.next_hop);
-    return {hop, &context_.interfaces.at(hop.interface)};
+    return {hop, &links_[hop.interface]};
   }
   // Puts `header` before the payload and queues the frame. The payload has its final size.
-  void Emit(Packet& packet, const Payload& payload, const HeaderTemplate& header, const Way& way,
-            bool dont_fragment, PacketPath path);
+  [[gnu::always_inline]] inline void Emit(Packet& packet, const Payload& payload,
+                                          const HeaderTemplate& header, const Way& way,
+                                          bool dont_fragment, PacketPath path);
   // Whether a payload of that size fits the way out; if not, the sender is told by ICMP. Asked
   // before a byte of the packet is changed, since the ICMP error quotes it.
   bool Fits(Packet& packet, size_t payload_size, const HeaderTemplate& header, const Way& way) {
-    if (header.size() + payload_size <= way.interface->mtu) [[likely]] {
+    if (header.size() + payload_size <= way.link->mtu) [[likely]] {
       return true;
     }
     return header.next_hop == kNoNextHop || TooBig(packet, header.size() + payload_size, way);
@@ -127,6 +140,7 @@ class Forwarder {
   relay::SourceBudget request_budget_;
   relay::SourceBudget answer_budget_;
   Keystream random_;
+  std::vector<Link> links_;  // by InterfaceId
   uint64_t now_ms_ = 0;
   CoarseTime now_ = 0;
   std::vector<std::vector<rte_mbuf*>> transmit_;

@@ -1,7 +1,6 @@
 #include "bench/micro/dataplane/scene.h"
 
 #include <fmt/format.h>
-#include <rte_malloc.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -85,8 +84,6 @@ Scene::Scene(const SceneOptions& options)
       locals_(interfaces_, MakeOptions()),
       neighbors_(interfaces_, next_hops_, frames_) {
   neighbors_.Tick(kNowMs);
-  rte_malloc_socket_stats before;
-  rte_malloc_get_socket_stats(0, &before);
   dataplane::TableSizes sizes;
   sizes.legs = options.legs;
   sizes.channels = options.legs;
@@ -94,12 +91,9 @@ Scene::Scene(const SceneOptions& options)
   auto tables = dataplane::Tables::Create(sizes, locals_, 1, 0);
   if (!tables.ok()) Die(std::string_view(tables.status().message().data()));
   tables_ = *std::move(tables);
-  rte_malloc_socket_stats after;
-  rte_malloc_get_socket_stats(0, &after);
-  table_bytes_per_leg_ =
-      static_cast<double>(after.heap_allocsz_bytes - before.heap_allocsz_bytes) / options.legs;
-  compiler_ = std::make_unique<dataplane::ForwardingCompiler>(locals_, neighbors_, *tables_,
-                                                              options.legs);
+  table_bytes_per_leg_ = static_cast<double>(sizes.MemoryBytes(kRelayAddresses)) / options.legs;
+  compiler_ =
+      std::make_unique<dataplane::ForwardingCompiler>(locals_, neighbors_, *tables_, options.legs);
   AddLegs();
   // What Neighbors does when the gateway answers; every client and peer is behind it.
   const auto hop = neighbors_.Acquire(Client(0).ip);
@@ -107,8 +101,8 @@ Scene::Scene(const SceneOptions& options)
   next_hops_.SetResolved(*hop, kGatewayMac);
   context_ = std::make_unique<dataplane::ForwarderContext>(
       dataplane::ForwarderContext{interfaces_, locals_, next_hops_, *tables_, {false}});
-  forwarder_ = std::make_unique<dataplane::Forwarder>(*context_, dataplane::ForwarderOptions{},
-                                                      counters_);
+  forwarder_ =
+      std::make_unique<dataplane::Forwarder>(*context_, dataplane::ForwarderOptions{}, counters_);
   static int serial = 0;
   pool_ = rte_pktmbuf_pool_create(fmt::format("bench{}", serial++).c_str(), 4095, 0,
                                   dataplane::kMbufPrivateSize, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
@@ -263,15 +257,14 @@ void Scene::Verify(const uint32_t legs[], uint32_t count) {
     parsed.ip_offset = 14;
     parsed.udp_offset = 34;
     parsed.payload_size = static_cast<uint16_t>(sent[i]->data_len - 42);
-    const bool checksums =
-        relay::FoldSum(relay::SumWords(frame + 14, 20)) == 0xffff &&
-        dataplane::UdpChecksumHolds(frame, parsed);
-    const bool addressed = dataplane::DestinationOf(frame, parsed) == to.ip &&
-                           relay::LoadBe16(frame + 36) == to.port;
+    const bool checksums = relay::FoldSum(relay::SumWords(frame + 14, 20)) == 0xffff &&
+                           dataplane::UdpChecksumHolds(frame, parsed);
+    const bool addressed =
+        dataplane::DestinationOf(frame, parsed) == to.ip && relay::LoadBe16(frame + 36) == to.port;
     bool media = options_.packet_class == PacketClass::kBinding ||
                  parsed.payload_size >= skip + options_.media_size;
-    for (size_t k = 0; media && options_.packet_class != PacketClass::kBinding &&
-                       k < options_.media_size; ++k) {
+    for (size_t k = 0;
+         media && options_.packet_class != PacketClass::kBinding && k < options_.media_size; ++k) {
       media = frame[42 + skip + k] == static_cast<uint8_t>(leg + 31 * k);
     }
     if (!checksums || !addressed || !media) {

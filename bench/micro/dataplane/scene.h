@@ -16,12 +16,12 @@
 namespace sotto::bench {
 
 enum class PacketClass : uint8_t {
-  kFused,           // ChannelData from a leg to the other leg of its call
-  kChannelToPeer,   // ChannelData to a peer outside: stripped
-  kPeerToChannel,   // from that peer: wrapped
-  kSendToPeer,      // a Send indication to a peer outside
-  kPeerToData,      // from a peer with a permission alone: a Data indication
-  kBinding,         // a Binding request
+  kFused,          // ChannelData from a leg to the other leg of its call
+  kChannelToPeer,  // ChannelData to a peer outside: stripped
+  kPeerToChannel,  // from that peer: wrapped
+  kSendToPeer,     // a Send indication to a peer outside
+  kPeerToData,     // from a peer with a permission alone: a Data indication
+  kBinding,        // a Binding request
 };
 
 struct SceneOptions {
