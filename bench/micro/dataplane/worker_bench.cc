@@ -8,7 +8,6 @@
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 #include <rte_cycles.h>
-#include <rte_eal.h>
 
 #include <algorithm>
 #include <array>
@@ -71,7 +70,8 @@ void WorkerBurst(benchmark::State& state, PacketClass packet_class, bool warm) {
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations()) * kBurst);
 }
 
-void Register() {
+// Before main(): as BENCHMARK() does it.
+const bool registered = [] {
   const std::pair<const char*, PacketClass> classes[] = {
       {"fused", PacketClass::kFused},
       {"channel_to_peer", PacketClass::kChannelToPeer},
@@ -95,21 +95,8 @@ void Register() {
       }
     }
   }
-}
+  return true;
+}();
 
 }  // namespace
 }  // namespace sotto::bench
-
-int main(int argc, char** argv) {
-  benchmark::Initialize(&argc, argv);
-  std::vector<std::string> arguments = {
-      argv[0], "--no-huge",      "--no-shconf", "--no-pci", "-m",
-      "256",   "--no-telemetry", "-l",          "0",        "--log-level=lib.eal:warning"};
-  std::vector<char*> pointers;
-  for (std::string& argument : arguments) pointers.push_back(argument.data());
-  if (rte_eal_init(static_cast<int>(pointers.size()), pointers.data()) < 0) return 1;
-  sotto::bench::Register();
-  benchmark::RunSpecifiedBenchmarks();
-  // Scenes are freed by the end of the process, after EAL: nothing of theirs is used then.
-  return 0;
-}

@@ -1,0 +1,19 @@
+// Benchmarks of the dataplane's parts, with EAL started as unit tests start it.
+#include <benchmark/benchmark.h>
+#include <rte_eal.h>
+
+#include <string>
+#include <vector>
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  std::vector<std::string> arguments = {
+      argv[0], "--no-huge",      "--no-shconf", "--no-pci", "-m",
+      "512",   "--no-telemetry", "-l",          "0",        "--log-level=lib.eal:warning"};
+  std::vector<char*> pointers;
+  for (std::string& argument : arguments) pointers.push_back(argument.data());
+  if (rte_eal_init(static_cast<int>(pointers.size()), pointers.data()) < 0) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+  // Scenes are freed by the end of the process, after EAL: nothing of theirs is used then.
+  return 0;
+}
