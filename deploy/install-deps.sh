@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what Sotto needs from Debian 12's own packages; does nothing where all is there.
 #
-#   deploy/install-deps.sh [build] [run] [test]     the sections wanted; all of them unless told
+#   deploy/install-deps.sh [build] [run] [web] [test]   the sections wanted; all of them unless told
 #   deploy/install-deps.sh --list [SECTION...]      prints the packages, one a line
 #
 # This is the only list of Sotto's dependencies.
@@ -15,6 +15,10 @@ build="
   protobuf-compiler protobuf-compiler-grpc"
 # What deploy/quickstart.sh lays its network with.
 run="ca-certificates ethtool iproute2 procps python3 tcpdump"
+# The page is built with npm; one that came from elsewhere (with a newer Node.js) serves as well, and
+# Debian's would be in its way.
+web=
+command -v npm >/dev/null 2>&1 || web="nodejs npm"
 # libclang-rt-14-dev and llvm: fuzz targets and readable sanitizer reports. coturn, chromium: the
 # clients and the relay that Sotto is tested against.
 test="
@@ -26,14 +30,15 @@ if [ "${1-}" = --list ]; then
   shift
 fi
 wanted=
-[ $# -gt 0 ] || set -- build run test
+[ $# -gt 0 ] || set -- build run web test
 for section in "$@"; do
   case $section in
     build) wanted="$wanted $build" ;;
     run) wanted="$wanted $run" ;;
+    web) wanted="$wanted $web" ;;
     test) wanted="$wanted $test" ;;
     *)
-      echo "install-deps.sh: '$section' is no section; there are: build, run, test." >&2
+      echo "install-deps.sh: '$section' is no section; there are: build, run, web, test." >&2
       exit 2
       ;;
   esac

@@ -44,7 +44,7 @@ if [ $quick = no ] && [ "$(id -u)" != 0 ]; then
 fi
 
 if [ $quick = yes ]; then
-  deploy/install-deps.sh build
+  deploy/install-deps.sh build web
 else
   deploy/install-deps.sh
 fi
@@ -53,20 +53,16 @@ build() { # PRESET
   cmake --preset "$1" >"build/$1.configure.log" 2>&1 || { cat "build/$1.configure.log"; return 1; }
   local targets=(all)
   case $1 in
-    tsan) targets=(relay/all) ;;
     fuzz) mapfile -t targets < <(ctest --test-dir build/fuzz -N -L fuzz | sed -n 's/^.*: fuzz\.//p') ;;
   esac
   cmake --build "build/$1" --target "${targets[@]}"
 }
 
 test_preset() { # PRESET
-  local where=build/$1 select=("${filter[@]}")
-  case $1 in
-    tsan) where=build/tsan/relay ;;
-    fuzz) select+=(-L fuzz) ;;
-  esac
+  local select=("${filter[@]}")
+  [ "$1" != fuzz ] || select+=(-L fuzz)
   [ $quick = no ] || select+=(-LE "netns|fuzz")
-  ctest --test-dir "$where" --output-on-failure --no-tests=error -j "$(nproc)" "${select[@]}"
+  ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j "$(nproc)" "${select[@]}"
 }
 
 mkdir -p build
