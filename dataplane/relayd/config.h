@@ -1,11 +1,9 @@
 // The configuration of sotto-relayd: what the TOML file says, checked and as plain values.
 //
-// The table of all keys (ConfigKeys) is what the file is read by and what the reference of the
-// documentation is printed from, so the two can't differ.
+// How such a file is read, and what of it the daemons share: relay/daemon/config_file.h.
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -14,14 +12,14 @@
 
 #include "absl/status/statusor.h"
 #include "dataplane/l3/interface.h"
+#include "relay/api/tls_files.h"
+#include "relay/daemon/config_file.h"
 #include "relay/daemon/log.h"
 #include "relay/turn/options.h"
 
 namespace sotto::dataplane {
 
 constexpr uint16_t kMaxWorkers = 64;
-// A configuration file larger than this, in bytes, is refused.
-constexpr size_t kMaxConfigSize = 4u << 20;
 
 enum class PollMode : uint8_t {
   kAdaptive,  // idle workers sleep for a moment
@@ -58,19 +56,28 @@ struct InterfaceConfig {
   bool operator==(const InterfaceConfig&) const = default;
 };
 
+// [admin]: where the services of relay/api/relay.proto are reached; empty and nothing: nowhere.
+struct AdminConfig {
+  std::string socket;  // path
+  std::string group;   // whose members may connect; empty: that of the user it runs as
+  std::optional<relay::TransportAddress> listen;
+  TlsFiles tls;  // given if, and only if, `listen` is
+
+  bool operator==(const AdminConfig&) const = default;
+};
+
 struct RelaydConfig {
   DataplaneConfig dataplane;
   std::vector<InterfaceConfig> interfaces;
   relay::ServerOptions server;
-  std::string user;          // to run as after the start; empty: see privileges.h
-  std::string admin_socket;  // path; empty: no admin service
+  std::string user;  // to run as after the start; empty: see privileges.h
+  AdminConfig admin;
   std::optional<relay::TransportAddress> metrics_listen;
   LogOptions log;
 
   // What is allowed but hardly meant; one sentence each.
   std::vector<std::string> warnings;
-  // "section.key" to a digest of its value, for ChangedInitOnlyKeys().
-  std::map<std::string, size_t> digests;
+  ConfigDigests digests;  // for ChangedInitOnlyKeys()
 };
 
 // Reads and checks a configuration. `name` is the file's name for messages. INVALID_ARGUMENT with
@@ -82,16 +89,6 @@ absl::StatusOr<RelaydConfig> ParseConfig(std::string_view text, std::string_view
 // PERMISSION_DENIED if it can't be read.
 absl::StatusOr<RelaydConfig> LoadConfig(const std::string& path);
 
-struct ConfigKey {
-  std::string_view section;  // "turn.auth"; "interface" stands for each [[interface]]
-  std::string_view name;
-  std::string_view type;      // in words
-  std::string_view standard;  // the default, in TOML, or in words within parentheses
-  std::string_view example;   // in TOML
-  bool required = false;
-  bool reloadable = false;   // by SIGHUP; else read at start alone
-  std::string_view meaning;  // one or two sentences
-};
 std::span<const ConfigKey> ConfigKeys();
 
 // The reference of all keys, as Markdown.

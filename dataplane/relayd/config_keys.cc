@@ -68,7 +68,7 @@ void ReadUsers(const ConfigValue& value, std::map<std::string, std::string>& use
 constexpr int64_t kMaxU32 = UINT32_MAX;
 constexpr int64_t kYear = 366 * 24 * 3600;
 
-const ConfigKeyReader kKeys[] = {
+const ConfigKeyReader<RelaydConfig> kKeys[] = {
     {{.section = "dataplane",
       .name = "eal_args",
       .type = "an array of strings",
@@ -398,29 +398,58 @@ const ConfigKeyReader kKeys[] = {
       .standard = "(sotto, if there is such a user)",
       .example = "\"sotto\"",
       .meaning = "Whom to run as after the start, when started as root."},
-     [](const ConfigValue& v, RelaydConfig& c) {
-       v.Read(c.user);
-       if (v.node().is_string() && (c.user.empty() || c.user.find('\0') != std::string::npos)) {
-         v.Fail("must be a user's name.");
-       }
-     }},
+     [](const ConfigValue& v, RelaydConfig& c) { ReadUserName(v, c.user); }},
     {{.section = "admin",
       .name = "socket",
       .type = "a string",
       .standard = "(none)",
       .example = "\"/run/sotto/relayd.sock\"",
-      .meaning = "Unix socket of the admin service, an absolute path."},
+      .meaning = "Unix socket of the admin services (call control), an absolute path. Its folder "
+                 "belongs to the user that the relay runs as."},
+     [](const ConfigValue& v, RelaydConfig& c) { ReadSocketPath(v, c.admin.socket); }},
+    {{.section = "admin",
+      .name = "group",
+      .type = "a string",
+      .standard = "(that of the user that the relay runs as)",
+      .example = "\"sotto-admin\"",
+      .meaning = "The group whose members may connect to `socket`; nobody else may."},
+     [](const ConfigValue& v, RelaydConfig& c) { ReadUserName(v, c.admin.group); }},
+    {{.section = "admin",
+      .name = "listen",
+      .type = "an address with a port",
+      .standard = "(none)",
+      .example = "\"192.0.2.20:9640\"",
+      .meaning =
+          "Where the admin services are reached over TCP, on a kernel socket, with mutual TLS "
+          "alone: needs the three below."},
      [](const ConfigValue& v, RelaydConfig& c) {
-       v.Read(c.admin_socket);
-       if (!v.node().is_string()) return;
-       constexpr size_t kMostPath = 107;  // sockaddr_un
-       if (c.admin_socket.empty() || c.admin_socket[0] != '/' ||
-           c.admin_socket.size() > kMostPath || c.admin_socket.find('\0') != std::string::npos) {
-         v.Fail(
-             fmt::format("{} isn't a socket's path; must begin with / and have at most {} bytes.",
-                         Quoted(c.admin_socket), kMostPath));
+       c.admin.listen = v.Parsed<relay::TransportAddress>();
+       if (c.admin.listen && c.admin.listen->port == 0) {
+         v.Fail("port 0 can't be reached; must be from 1 to 65535.");
        }
      }},
+    {{.section = "admin",
+      .name = "tls_cert",
+      .type = "a string",
+      .standard = "(none)",
+      .example = "\"/etc/sotto/relayd.crt\"",
+      .meaning = "For `listen`: the relay's certificate and its chain, a PEM file."},
+     [](const ConfigValue& v, RelaydConfig& c) { ReadFilePath(v, c.admin.tls.cert); }},
+    {{.section = "admin",
+      .name = "tls_key",
+      .type = "a string",
+      .standard = "(none)",
+      .example = "\"/etc/sotto/relayd.key\"",
+      .meaning = "For `listen`: the certificate's private key, a PEM file."},
+     [](const ConfigValue& v, RelaydConfig& c) { ReadFilePath(v, c.admin.tls.key); }},
+    {{.section = "admin",
+      .name = "tls_ca",
+      .type = "a string",
+      .standard = "(none)",
+      .example = "\"/etc/sotto/signald-ca.crt\"",
+      .meaning = "For `listen`: a PEM file with the authorities whose clients are let in, all of "
+                 "them. Use one that signs for nothing else."},
+     [](const ConfigValue& v, RelaydConfig& c) { ReadFilePath(v, c.admin.tls.ca); }},
     {{.section = "metrics",
       .name = "listen",
       .type = "an address with a port",
@@ -440,12 +469,7 @@ const ConfigKeyReader kKeys[] = {
       .example = "\"warning\"",
       .reloadable = true,
       .meaning = "`\"debug\"`, `\"info\"`, `\"warning\"` or `\"error\"`."},
-     [](const ConfigValue& v, RelaydConfig& c) {
-       v.Read(c.log.level, {{"debug", LogLevel::kDebug},
-                            {"info", LogLevel::kInfo},
-                            {"warning", LogLevel::kWarning},
-                            {"error", LogLevel::kError}});
-     }},
+     [](const ConfigValue& v, RelaydConfig& c) { ReadLogLevel(v, c.log.level); }},
     {{.section = "log",
       .name = "format",
       .type = "a string",
@@ -453,14 +477,12 @@ const ConfigKeyReader kKeys[] = {
       .example = "\"json\"",
       .reloadable = true,
       .meaning = "`\"text\"`, or `\"json\"`: an object a line."},
-     [](const ConfigValue& v, RelaydConfig& c) {
-       v.Read(c.log.format, {{"text", LogFormat::kText}, {"json", LogFormat::kJson}});
-     }},
+     [](const ConfigValue& v, RelaydConfig& c) { ReadLogFormat(v, c.log.format); }},
 };
 #undef SOTTO_INTEGER
 
 }  // namespace
 
-std::span<const ConfigKeyReader> ConfigKeyReaders() { return kKeys; }
+std::span<const ConfigKeyReader<RelaydConfig>> ConfigKeyReaders() { return kKeys; }
 
 }  // namespace sotto::dataplane

@@ -96,7 +96,7 @@ TEST(Config, ReadsTheExampleOfTheDesign) {
   EXPECT_EQ(c.server.peers.kind, relay::PeerPolicyKind::kPublic);
   ASSERT_EQ(c.server.peers.allow.size(), 1u);
   EXPECT_EQ(c.server.peers.allow[0].ToString(), "198.51.100.0/24");
-  EXPECT_EQ(c.admin_socket, "/run/sotto/relayd.sock");
+  EXPECT_EQ(c.admin.socket, "/run/sotto/relayd.sock");
   EXPECT_EQ(c.metrics_listen->ToString(), "127.0.0.1:9641");
   EXPECT_EQ(c.log, LogOptions());
 }
@@ -210,6 +210,12 @@ INSTANTIATE_TEST_SUITE_P(
               "198.51.100.1/24",
               {"c.toml:24: [turn.peers] allow: \"198.51.100.1/24\" isn't valid"}},
         Wrong{"/run/sotto", "run/sotto", {"c.toml:28: [admin] socket: "}},
+        Wrong{"[admin]",
+              "[admin]\nlisten = \"127.0.0.1:0\"",
+              {"c.toml:28: [admin] listen: port 0 can't be reached"}},
+        Wrong{"[admin]",
+              "[admin]\ntls_cert = \"cert.pem\"",
+              {"c.toml:28: [admin] tls_cert: \"cert.pem\" isn't a file's path; must begin with /"}},
         Wrong{"127.0.0.1:9641", "127.0.0.1:0", {"c.toml:30: [metrics] listen: port 0"}},
         Wrong{"level = \"info\"",
               "level = \"loud\"",
@@ -288,6 +294,20 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"[turn.peers]",
               "[turn.lifetimes]\ndefault = 700\nmax = 600\n[turn.peers]",
               {"c.toml:23: [turn.lifetimes] default: 700 is above max, which is 600"}},
+        Wrong{"[admin]",
+              "[admin]\nlisten = \"127.0.0.1:9640\"\ntls_cert = \"/c\"\ntls_key = \"/k\"",
+              {"c.toml:28: [admin] listen: TCP is served with mutual TLS alone, and tls_ca is "
+               "missing; give it"}},
+        Wrong{"[admin]",
+              "[admin]\ntls_key = \"/k\"",
+              {"c.toml:28: [admin] tls_key: is for listen, which is missing"}},
+        Wrong{"[admin]",
+              "[admin]\nlisten = \"192.0.2.10:9640\"\ntls_cert = \"/c\"\ntls_key = \"/k\"\n"
+              "tls_ca = \"/a\"",
+              {"c.toml:28: [admin] listen: 192.0.2.10 is the relay's own"}},
+        Wrong{"socket = \"/run/sotto/relayd.sock\"",
+              "group = \"sotto-admin\"",
+              {"c.toml:28: [admin] group: is for socket, which is missing"}},
         // From relay::ServerOptions::Validate().
         Wrong{"\"example.org\"", "\"\"", {"c.toml: [turn] realm"}},
         Wrong{"198.51.100.0/24", "127.0.0.0/8", {"c.toml: [turn.peers] allow"}}));
@@ -342,6 +362,17 @@ TEST(ConfigKeys, ExamplesAndDefaultsAreReadAsWritten) {
       example.replace(example.find("demo ="), 4, "\"demo/a\"");
       if (key.section == "turn.calls") example.replace(example.find("\"public\""), 8, "\"call\"");
     }
+    if (key.section == "admin" && (key.name == "listen" || key.name.starts_with("tls_"))) {
+      // These four belong together.
+      for (const ConfigKey& other : ConfigKeys()) {
+        if (other.section != "admin" || other.name == key.name || other.name == "group" ||
+            other.name == "socket") {
+          continue;
+        }
+        example.insert(example.find("[admin]\n") + 8,
+                       fmt::format("{} = {}\n", other.name, other.example));
+      }
+    }
     const auto parsed = ParseConfig(example, "c.toml");
     EXPECT_TRUE(parsed.ok()) << key.section << "." << key.name << ": " << parsed.status() << "\n"
                              << example;
@@ -355,7 +386,7 @@ TEST(ConfigKeys, ExamplesAndDefaultsAreReadAsWritten) {
     auto b = ParseConfig(without, "c.toml");
     ASSERT_TRUE(a.ok() && b.ok()) << key.section << "." << key.name << ": " << a.status();
     EXPECT_TRUE(a->dataplane == b->dataplane && a->interfaces == b->interfaces &&
-                a->server == b->server && a->log == b->log)
+                a->server == b->server && a->admin == b->admin && a->log == b->log)
         << key.section << "." << key.name << " isn't " << key.standard << " by default";
   }
 }

@@ -12,15 +12,16 @@
 
 namespace sotto {
 
-absl::StatusOr<InstanceLock> InstanceLock::Acquire(const std::string& name) {
+absl::StatusOr<InstanceLock> InstanceLock::Acquire(std::string_view program,
+                                                   std::string_view name) {
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return absl::ErrnoToStatus(errno, "can't open a Unix socket");
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;
   // A leading NUL makes it abstract. A name that is too long is held by its digest.
-  std::string text = "sotto-relayd:" + name;
+  std::string text = fmt::format("{}:{}", program, name);
   if (text.size() > sizeof(address.sun_path) - 1) {
-    text = fmt::format("sotto-relayd:#{:016x}", std::hash<std::string>{}(name));
+    text = fmt::format("{}:#{:016x}", program, std::hash<std::string_view>{}(name));
   }
   text.copy(address.sun_path + 1, text.size());
   const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + text.size());
@@ -28,7 +29,7 @@ absl::StatusOr<InstanceLock> InstanceLock::Acquire(const std::string& name) {
     const int error = errno;
     close(fd);
     if (error == EADDRINUSE) {
-      return absl::AlreadyExistsError(fmt::format("{} is in use by another sotto-relayd", name));
+      return absl::AlreadyExistsError(fmt::format("{} is in use by another {}", name, program));
     }
     return absl::ErrnoToStatus(error, fmt::format("can't hold {}", name));
   }
@@ -44,20 +45,6 @@ InstanceLock& InstanceLock::operator=(InstanceLock&& other) noexcept {
 
 InstanceLock::~InstanceLock() {
   if (fd_ >= 0) close(fd_);
-}
-
-bool IsServed(const std::string& socket_path) {
-  sockaddr_un address = {};
-  address.sun_family = AF_UNIX;
-  if (socket_path.size() >= sizeof(address.sun_path)) return false;
-  socket_path.copy(address.sun_path, socket_path.size());
-  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) return false;
-  const bool served =
-      connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 ||
-      errno == EAGAIN;  // its queue is full
-  close(fd);
-  return served;
 }
 
 }  // namespace sotto

@@ -1,11 +1,12 @@
-// Names that one process holds, so that a second relay on the same interface or admin socket says
-// so instead of sharing it.
+// Names that one process of a program holds, so that a second one on the same interface, socket or
+// store says so instead of sharing it.
 //
 // A lock is an abstract Unix socket: it belongs to the network namespace, as interfaces do, and is
 // gone with the process, however that ends.
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 
@@ -13,8 +14,9 @@ namespace sotto {
 
 class InstanceLock {
  public:
-  // ALREADY_EXISTS if a process of this network namespace holds the name.
-  static absl::StatusOr<InstanceLock> Acquire(const std::string& name);
+  // `program`, such as "sotto-relayd". ALREADY_EXISTS if a process of this network namespace holds
+  // the name.
+  static absl::StatusOr<InstanceLock> Acquire(std::string_view program, std::string_view name);
   InstanceLock(InstanceLock&& other) noexcept;
   InstanceLock& operator=(InstanceLock&& other) noexcept;
   ~InstanceLock();
@@ -23,8 +25,5 @@ class InstanceLock {
   explicit InstanceLock(int fd) : fd_(fd) {}
   int fd_;
 };
-
-// Whether a process accepts connections on a Unix socket, in any network namespace.
-bool IsServed(const std::string& socket_path);
 
 }  // namespace sotto

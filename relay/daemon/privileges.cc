@@ -167,6 +167,13 @@ absl::Status CheckThreads() {
 
 absl::Status CheckPrivileges(const PrivilegeOptions& options) { return Target(options).status(); }
 
+absl::StatusOr<RunAs> WillRunAs(const PrivilegeOptions& options) {
+  const absl::StatusOr<std::optional<User>> user = Target(options);
+  if (!user.ok()) return user.status();
+  if (!user->has_value()) return RunAs{geteuid(), getegid()};
+  return RunAs{(*user)->uid, (*user)->gid};
+}
+
 absl::StatusOr<std::string> DropPrivileges(const PrivilegeOptions& options) {
   const absl::StatusOr<std::optional<User>> user = Target(options);
   if (!user.ok()) return user.status();

@@ -4,6 +4,8 @@
 // every thread of the process, and that is checked.
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 
 #include "absl/status/status.h"
@@ -15,10 +17,18 @@ struct PrivilegeOptions {
   // Whom to run as, when started as root. Empty: "sotto" if there is such a user, else as before.
   std::string user;
   // Keep CAP_NET_ADMIN, CAP_SYS_ADMIN and CAP_BPF permitted, but not in effect, on the calling
-  // thread, for RaiseForClose(): net_af_xdp detaches its program when it is closed. Threads that
-  // are started later keep nothing.
+  // thread, for RaiseForClose(): net_af_xdp detaches its program when it is closed. A thread that
+  // this one starts later would inherit them, so let others start what must start later.
   bool keep_for_close = false;
 };
+
+// Whom DropPrivileges() will make this process, for files that it is to own: its user, and that
+// user's group. Errors of CheckPrivileges().
+struct RunAs {
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
+absl::StatusOr<RunAs> WillRunAs(const PrivilegeOptions& options);
 
 // Says early what DropPrivileges() would fail with: NOT_FOUND if there is no such user,
 // FAILED_PRECONDITION if only root could become it.

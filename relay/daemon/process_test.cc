@@ -20,6 +20,7 @@
 #include "relay/daemon/instance_lock.h"
 #include "relay/daemon/privileges.h"
 #include "relay/daemon/thread_broadcast.h"
+#include "relay/daemon/unix_listener.h"
 
 namespace sotto {
 namespace {
@@ -114,22 +115,22 @@ TEST(ThreadBroadcast, TellsOfAStepThatFails) {
 TEST(InstanceLock, IsHeldByOneAndFreedWithIt) {
   const std::string name = fmt::format("test {}", getpid());
   {
-    const auto first = InstanceLock::Acquire(name);
+    const auto first = InstanceLock::Acquire("sotto-relayd", name);
     ASSERT_TRUE(first.ok()) << first.status();
-    const auto second = InstanceLock::Acquire(name);
+    const auto second = InstanceLock::Acquire("sotto-relayd", name);
     EXPECT_EQ(second.status().code(), absl::StatusCode::kAlreadyExists);
     EXPECT_THAT(std::string(second.status().message()), HasSubstr(name + " is in use"));
-    EXPECT_TRUE(InstanceLock::Acquire(name + "x").ok());
+    EXPECT_TRUE(InstanceLock::Acquire("sotto-relayd", name + "x").ok());
   }
-  EXPECT_TRUE(InstanceLock::Acquire(name).ok());
+  EXPECT_TRUE(InstanceLock::Acquire("sotto-relayd", name).ok());
 }
 
 TEST(InstanceLock, HoldsNamesOfAnyLength) {
   const std::string name = fmt::format("/{}/{}", getpid(), std::string(200, 'n'));
-  const auto first = InstanceLock::Acquire(name);
+  const auto first = InstanceLock::Acquire("sotto-relayd", name);
   ASSERT_TRUE(first.ok()) << first.status();
-  EXPECT_FALSE(InstanceLock::Acquire(name).ok());
-  EXPECT_TRUE(InstanceLock::Acquire(name + "x").ok());
+  EXPECT_FALSE(InstanceLock::Acquire("sotto-relayd", name).ok());
+  EXPECT_TRUE(InstanceLock::Acquire("sotto-relayd", name + "x").ok());
 }
 
 TEST(IsServed, TellsALiveSocketFromADeadOne) {
