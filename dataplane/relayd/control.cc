@@ -22,6 +22,8 @@ namespace {
 constexpr uint32_t kNextHops = 65536;
 constexpr int kSocket = 0;
 constexpr uint32_t kRingBurst = 64;
+constexpr size_t kMaxTasks = 4096;
+constexpr size_t kTaskBurst = 64;
 // Slept at most: timers, expiry and reclaiming are looked after this often.
 constexpr int kTickMs = 10;
 
@@ -92,6 +94,7 @@ Control::Control(const RelaydConfig& config, InterfaceTable interfaces, rte_memp
       locals_(interfaces_, config.server),
       pool_(pool),
       next_hops_(kNextHops),
+      tasks_(kMaxTasks, [this] { doorbell_.Ring(); }),
       random_(RandomValue<std::array<uint8_t, 16>>()),
       answer_(relay::Server::kMaxDatagram + relay::Server::kMaxWrapping) {}
 
@@ -221,7 +224,7 @@ uint32_t Control::Serve(uint64_t now_ms) {
       packets += count;
     }
   }
-  return packets;
+  return packets + static_cast<uint32_t>(tasks_.Run(*server_, Now(now_ms), kTaskBurst));
 }
 
 void Control::Handle(uint32_t worker, rte_mbuf* mbuf, uint64_t now_ms) {
@@ -315,11 +318,11 @@ void Control::SendDatagram(const relay::TransportAddress& from, const relay::Tra
   const size_t l2_size = EthernetSize(interface);
   std::vector<uint8_t> frame(l2_size + header.size() + payload.size());
   relay::ByteWriter ethernet(frame);
-  WriteEthernet(ethernet, interface, target.mac, header.v4() ? kEtherTypeIpv4 : kEtherTypeIpv6);
+  WriteEthernet(ethernet, interface, target.mac(), header.v4() ? kEtherTypeIpv4 : kEtherTypeIpv6);
   std::copy(payload.begin(), payload.end(), frame.begin() + l2_size + header.size());
   header.Write(frame.data() + l2_size, static_cast<uint16_t>(payload.size()),
                header.FullChecksum(payload), random_.Next16(), false);
-  if (target.resolved) {
+  if (target.resolved()) {
     SendFrame(target.interface, frame);
   } else {
     l3_->neighbors().Hold(*hop, frame);

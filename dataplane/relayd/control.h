@@ -17,6 +17,7 @@
 #include "dataplane/observe/counters.h"
 #include "dataplane/port/port.h"
 #include "dataplane/relayd/config.h"
+#include "dataplane/relayd/control_tasks.h"
 #include "dataplane/table/compiler.h"
 #include "dataplane/table/tables.h"
 #include "dataplane/worker/doorbell.h"
@@ -50,7 +51,10 @@ class Control final : private FrameSender {
   // Bytes of EAL memory that tables for the configuration take.
   static uint64_t TableMemory(const RelaydConfig& config);
 
+  // What other threads want done on this one, while it runs.
+  ControlTasks& tasks() { return tasks_; }
   relay::Server& server() { return *server_; }
+  relay::Now Now() const { return Now(clock_.NowMs()); }
   const L3& l3() const { return *l3_; }
   // Sums over the workers, and control's own drops.
   uint64_t Drops(DropReason reason) const;
@@ -60,7 +64,7 @@ class Control final : private FrameSender {
   Control(const RelaydConfig& config, InterfaceTable interfaces, rte_mempool* pool);
   absl::Status Build(const RelaydConfig& config, std::span<const Port> ports);
 
-  uint32_t Serve(uint64_t now_ms);  // how many packets
+  uint32_t Serve(uint64_t now_ms);  // how many packets and tasks
   void Handle(uint32_t worker, rte_mbuf* mbuf, uint64_t now_ms);
   void HandleStunRequest(uint32_t worker, rte_mbuf* mbuf, uint64_t now_ms);
   void HandleFragment(uint32_t worker, rte_mbuf* mbuf, uint64_t now_ms);
@@ -87,6 +91,7 @@ class Control final : private FrameSender {
   std::unique_ptr<relay::Server> server_;
   std::unique_ptr<Reassembler> reassembler_;
   Doorbell doorbell_;
+  ControlTasks tasks_;
   std::vector<std::unique_ptr<WorkerRings>> rings_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::atomic<bool> stop_ = false;  // control writes, workers read

@@ -1,6 +1,7 @@
 #include "dataplane/relayd/daemon.h"
 
 #include <fmt/format.h>
+#include <grp.h>
 #include <rte_mempool.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -15,6 +16,7 @@
 #include "dataplane/eal/eal.h"
 #include "dataplane/port/pool.h"
 #include "dataplane/port/port.h"
+#include "dataplane/relayd/admin_server.h"
 #include "dataplane/relayd/control.h"
 #include "relay/daemon/instance_lock.h"
 #include "relay/daemon/log.h"
@@ -91,14 +93,7 @@ std::vector<PortOptions> PortsOf(const RelaydConfig& config) {
 absl::StatusOr<std::vector<InstanceLock>> AcquireLocks(const RelaydConfig& config) {
   std::vector<InstanceLock> locks;
   std::vector<std::string> names;
-  if (!config.admin_socket.empty()) {
-    if (IsServed(config.admin_socket)) {
-      return absl::AlreadyExistsError(
-          fmt::format("[admin] socket: {} is in use by another process; end that, or name another.",
-                      config.admin_socket));
-    }
-    names.push_back(config.admin_socket);
-  }
+  if (!config.admin.socket.empty()) names.push_back(config.admin.socket);
   for (const std::string& arg : config.dataplane.eal_args) {
     const size_t iface = arg.find("iface=");
     if (arg.find("net_") == std::string::npos || iface == std::string::npos) continue;
@@ -106,7 +101,7 @@ absl::StatusOr<std::vector<InstanceLock>> AcquireLocks(const RelaydConfig& confi
     names.push_back("interface " + arg.substr(begin, arg.find(',', begin) - begin));
   }
   for (const std::string& name : names) {
-    auto lock = InstanceLock::Acquire(name);
+    auto lock = InstanceLock::Acquire("sotto-relayd", name);
     if (!lock.ok()) {
       return absl::Status(lock.status().code(),
                           Text(lock.status()) + "; end that, or name another.");
@@ -131,10 +126,33 @@ absl::Status CheckAddresses(const RelaydConfig& config) {
       fmt::join(taken, " and ")));
 }
 
+absl::StatusOr<AdminServerOptions> AdminOptionsOf(const RelaydConfig& config) {
+  AdminServerOptions options;
+  options.call_control.version = SOTTO_VERSION;
+  options.listen = config.admin.listen;
+  options.tls = config.admin.tls;
+  if (config.admin.socket.empty()) return options;
+  const absl::StatusOr<RunAs> run_as = WillRunAs({.user = config.user});
+  if (!run_as.ok()) return run_as.status();
+  options.socket = {.path = config.admin.socket, .owner = run_as->uid, .group = run_as->gid};
+  if (!config.admin.group.empty()) {
+    const group* found = getgrnam(config.admin.group.c_str());
+    if (found == nullptr) {
+      return absl::NotFoundError(
+          fmt::format("[admin] group: there is no group {}; groupadd --system {}, or name another.",
+                      config.admin.group, config.admin.group));
+    }
+    options.socket->group = found->gr_gid;
+  }
+  return options;
+}
+
 // What is open, in the order in which it was opened; closed the other way round.
 class Relay {
  public:
   ~Relay() {
+    if (admin_) admin_->Stop(control_->server(), control_->Now());
+    admin_.reset();
     if (control_) control_->Stop();
     control_.reset();
     if (raise_for_close_) RaiseForClose();
@@ -156,6 +174,7 @@ class Relay {
     if (!control.ok()) return control.status();
     control_ = *std::move(control);
     if (absl::Status status = control_->Start(); !status.ok()) return status;
+    if (absl::Status status = OpenAdmin(config); !status.ok()) return status;
 
     PrivilegeOptions privileges = early;
     for (const Port& port : ports_) privileges.keep_for_close |= port.privileged_close;
@@ -166,13 +185,24 @@ class Relay {
     }
     raise_for_close_ = privileges.keep_for_close;
     Log(LogLevel::kInfo, "Privileges are given up.", {{"left", *left}});
-    return absl::OkStatus();
+    return admin_ ? admin_->Serve(control_->server(), control_->Now()) : absl::OkStatus();
   }
 
   Control& control() { return *control_; }
   Eal& eal() { return *eal_; }
 
  private:
+  absl::Status OpenAdmin(const RelaydConfig& config) {
+    if (config.admin.socket.empty() && !config.admin.listen) return absl::OkStatus();
+    const absl::StatusOr<AdminServerOptions> options = AdminOptionsOf(config);
+    if (!options.ok()) return options.status();
+    absl::StatusOr<std::unique_ptr<AdminServer>> admin =
+        AdminServer::Open(*options, control_->tasks());
+    if (!admin.ok()) return admin.status();
+    admin_ = *std::move(admin);
+    return absl::OkStatus();
+  }
+
   absl::Status StartEal(const RelaydConfig& config) {
     const absl::StatusOr<EalPlan> plan = PlanEal({.args = config.dataplane.eal_args,
                                                   .workers = config.dataplane.workers,
@@ -227,6 +257,7 @@ class Relay {
   rte_mempool* pool_ = nullptr;
   std::vector<Port> ports_;
   std::unique_ptr<Control> control_;
+  std::unique_ptr<AdminServer> admin_;
   bool raise_for_close_ = false;
 };
 
@@ -273,11 +304,9 @@ uint32_t MemoryMb(const RelaydConfig& config) {
 absl::Status RunDaemon(const std::string& config_path, const RelaydConfig& config) {
   ConfigureLog(config.log);
   for (const std::string& warning : config.warnings) Log(LogLevel::kWarning, warning);
-  if (config.metrics_listen || !config.admin_socket.empty()) {
+  if (config.metrics_listen) {
     Log(LogLevel::kInfo,
-        "This version serves no admin service and no metrics yet; [admin] and [metrics] are "
-        "checked "
-        "and kept for the one that does.");
+        "This version serves no metrics yet; [metrics] is checked and kept for the one that does.");
   }
   Signals signals;
   Notifier notifier;

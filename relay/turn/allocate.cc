@@ -204,6 +204,8 @@ std::optional<StunError> Server::Impl::Allocate(const Request& request) {
                        .expires_at = now + uint64_t{options_.lifetimes.reservation_s} * 1000});
   }
   ++counters_.allocations_created;
+  const Call* call = calls_.Get(made.call);
+  if (call != nullptr && observer_) NotifyLeg(call->name, made.call, made.side, false);
   return std::nullopt;
 }
 

@@ -53,6 +53,7 @@ class CallTable {
   void Tick(MonotonicMs now, uint32_t budget);
 
   uint32_t size() const { return slab_.size(); }
+  uint32_t slots() const { return slab_.slots(); }  // numbers are 1 to this
   uint32_t idle() const { return idle_; }
 
  private:

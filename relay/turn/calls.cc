@@ -32,9 +32,50 @@ absl::Status Server::Impl::CheckCallRequest(std::string_view name) const {
   if (!IsCallId(name)) {
     return absl::InvalidArgumentError(
         fmt::format("\"{}\" is not a call id; write 1 to {} characters of A-Z a-z 0-9 . _ ~ and -",
-                    name, kMaxCallIdSize));
+                    name.substr(0, kMaxCallIdSize), kMaxCallIdSize));
   }
   return absl::OkStatus();
+}
+
+std::vector<TransportAddress> Server::Impl::RelayedOf(const Call& call, uint8_t side) const {
+  std::vector<TransportAddress> relayed;
+  for (const Call::Leg& leg : call.legs) {
+    if (leg.side != side) continue;
+    for (IpFamily family : kFamilies) {
+      if (const auto address = RelayedAddress(*allocations_.Get(leg.id), family)) {
+        relayed.push_back(*address);
+      }
+    }
+  }
+  return relayed;
+}
+
+CallInfo Server::Impl::InfoOf(const Call& call) const {
+  return {call.name, call.armed, {RelayedOf(call, 0), RelayedOf(call, 1)}};
+}
+
+absl::StatusOr<CallInfo> Server::Impl::FindCall(std::string_view name, const Now& now) const {
+  if (absl::Status status = CheckCallRequest(name); !status.ok()) return status;
+  const Call* call = calls_.Get(calls_.Find(name, now.monotonic_ms));
+  if (call == nullptr) return absl::NotFoundError(fmt::format("there is no call \"{}\"", name));
+  return InfoOf(*call);
+}
+
+uint32_t Server::Impl::ForEachCall(uint32_t first, uint32_t budget, const Now& now,
+                                   const std::function<void(const CallInfo&)>& visit) const {
+  uint32_t place = first;
+  for (; budget > 0 && place < calls_.slots(); ++place, --budget) {
+    const Call* call = calls_.Get(place + 1);
+    if (call == nullptr || (call->legs.empty() && call->forgotten_at <= now.monotonic_ms)) continue;
+    visit(InfoOf(*call));
+  }
+  return place < calls_.slots() ? place : 0;
+}
+
+void Server::Impl::NotifyLeg(std::string_view name, uint32_t number, uint8_t side, bool lost) {
+  const Call* call = calls_.Get(number);
+  observer_({name, side, lost,
+             call == nullptr ? std::vector<TransportAddress>() : RelayedOf(*call, side)});
 }
 
 std::vector<LegId> Server::Impl::PublishCall(uint32_t number) {

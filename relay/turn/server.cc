@@ -34,6 +34,16 @@ absl::Status Server::DisarmCall(std::string_view call, const Now& now) {
 absl::Status Server::EndCall(std::string_view call, const Now& now) {
   return impl_->EndCall(call, now);
 }
+void Server::ObserveLegs(std::function<void(const LegChange&)> observer) {
+  impl_->ObserveLegs(std::move(observer));
+}
+absl::StatusOr<CallInfo> Server::FindCall(std::string_view call, const Now& now) const {
+  return impl_->FindCall(call, now);
+}
+uint32_t Server::ForEachCall(uint32_t first, uint32_t budget, const Now& now,
+                             const std::function<void(const CallInfo&)>& visit) const {
+  return impl_->ForEachCall(first, budget, now, visit);
+}
 absl::Status Server::EndAllocation(LegId id, const Now& now) {
   return impl_->EndAllocation(id, now);
 }

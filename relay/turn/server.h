@@ -10,11 +10,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "relay/forwarding.h"
 #include "relay/turn/options.h"
 #include "relay/wire/ip_address.h"
@@ -82,6 +85,22 @@ struct AllocationInfo {
   uint32_t channels = 0;
 };
 
+// A call of the peer policy `call`. An ICE agent makes an allocation for each of its networks, so a
+// leg (a side of a call) may have several, and is known by the relayed addresses of them all.
+struct CallInfo {
+  std::string name;
+  bool armed = false;
+  std::array<std::vector<TransportAddress>, 2> relayed;  // by side; none: no leg there
+};
+
+// A leg has got an allocation, or has lost one (or one family of it).
+struct LegChange {
+  std::string_view call;
+  uint8_t side = 0;  // 0 or 1
+  bool lost = false;
+  std::vector<TransportAddress> relayed;  // all that it has now
+};
+
 // Sums since the start; each request counts once.
 struct ServerCounters {
   uint64_t requests = 0;
@@ -134,6 +153,15 @@ class Server {
   absl::Status ArmCall(std::string_view call, const Now& now);
   absl::Status DisarmCall(std::string_view call, const Now& now);
   absl::Status EndCall(std::string_view call, const Now& now);
+
+  // `observer` is told of each change to a leg of a call, in order, from within the call into the
+  // server that made it; it must not call the server itself. Nothing: nobody is told.
+  void ObserveLegs(std::function<void(const LegChange&)> observer);
+  absl::StatusOr<CallInfo> FindCall(std::string_view call, const Now& now) const;
+  // Visits the calls among `budget` places of the table from `first` on, and returns the place to
+  // go on from: 0 when there are no more. A call that stands throughout a round is visited once.
+  uint32_t ForEachCall(uint32_t first, uint32_t budget, const Now& now,
+                       const std::function<void(const CallInfo&)>& visit) const;
 
   // Ends an allocation at once, as its client would. NOT_FOUND if there is none.
   absl::Status EndAllocation(LegId id, const Now& now);

@@ -123,9 +123,14 @@ void Server::Impl::End(LegId id, MonotonicMs now) {
     if (relayed.port != 0) ReleasePort(relayed.address, relayed.port);
   }
   quota_.Release(QuotaName(allocation));
-  calls_.RemoveLeg(allocation.call, id, now);
+  const uint32_t number = allocation.call;
+  const uint8_t side = allocation.side;
+  const Call* call = observer_ ? calls_.Get(number) : nullptr;
+  const std::string name = call != nullptr ? call->name : std::string();
+  calls_.RemoveLeg(number, id, now);
   allocations_.Erase(id);
   ++counters_.allocations_ended;
+  if (call != nullptr) NotifyLeg(name, number, side, true);
 }
 
 void Server::Impl::EndFamily(LegId id, IpFamily family, MonotonicMs now) {
@@ -149,7 +154,9 @@ void Server::Impl::EndFamily(LegId id, IpFamily family, MonotonicMs now) {
   const bool published = plane_.Upsert(LegOf(id, allocation)).ok();
   ReleasePort(ended.address, ended.port);
   // A plane that still forwards from a released port must not be left with the leg.
-  if (!published) End(id, now);
+  if (!published) return End(id, now);
+  const Call* call = calls_.Get(allocation.call);
+  if (call != nullptr && observer_) NotifyLeg(call->name, allocation.call, allocation.side, true);
 }
 
 void Server::Impl::EndExpiredBindings(LegId id, MonotonicMs now) {

@@ -9,10 +9,12 @@
 //   operator.cc     what an operator sees and ends
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "relay/auth/authenticator.h"
@@ -46,6 +48,12 @@ class Server::Impl {
   absl::Status ArmCall(std::string_view name, const Now& now);
   absl::Status DisarmCall(std::string_view name, const Now& now);
   absl::Status EndCall(std::string_view name, const Now& now);
+  void ObserveLegs(std::function<void(const LegChange&)> observer) {
+    observer_ = std::move(observer);
+  }
+  absl::StatusOr<CallInfo> FindCall(std::string_view name, const Now& now) const;
+  uint32_t ForEachCall(uint32_t first, uint32_t budget, const Now& now,
+                       const std::function<void(const CallInfo&)>& visit) const;
   absl::Status EndAllocation(LegId id, const Now& now);
   void ForEachAllocation(const std::function<bool(const AllocationInfo&)>& visit) const;
 
@@ -139,6 +147,10 @@ class Server::Impl {
   // Whether the peer is a relayed address of the other leg of the same call, armed or not.
   bool IsOtherLeg(const Allocation& allocation, const TransportAddress& peer) const;
   absl::Status CheckCallRequest(std::string_view name) const;
+  std::vector<TransportAddress> RelayedOf(const Call& call, uint8_t side) const;
+  CallInfo InfoOf(const Call& call) const;
+  // Tells the observer of a change to a leg of the call, which may be forgotten by now.
+  void NotifyLeg(std::string_view name, uint32_t number, uint8_t side, bool lost);
   // Tells the plane about every leg of the call; returns those that it could not take.
   std::vector<LegId> PublishCall(uint32_t number);
 
@@ -179,6 +191,7 @@ class Server::Impl {
   CallTable calls_;
   std::vector<PortPool> ports_;  // by index into options_.relay_addresses
   LegId scan_ = 0;
+  std::function<void(const LegChange&)> observer_;
   ServerCounters counters_;
 };
 

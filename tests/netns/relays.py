@@ -55,10 +55,11 @@ class Relay:
 
 
 def start_sotto(lab, number=10, port=PORT, workers=WORKERS, policy="public", turn="", limits="",
-                vlan=None, arm=None, name="relay", eal_args=None):
+                vlan=None, arm=None, name="relay", eal_args=None, admin=""):
     """sotto-relayd; returns when it says that it is ready.
 
-    turn, limits: more lines for [turn] and [turn.limits]. arm: [turn.calls] arm.
+    turn, limits, admin: more lines for [turn], [turn.limits] and [admin]. arm: [turn.calls] arm.
+    The admin socket is NAME.sock in the lab's folder.
     """
     host = lab.bare_lan_host(name, number, queues=workers)
     ports = {
@@ -104,6 +105,7 @@ allow = [{allow}]
 
 [admin]
 socket = "{lab.path}/{name}.sock"
+{admin}
 [metrics]
 listen = "127.0.0.1:9641"
 [log]

@@ -28,7 +28,7 @@ class CommandLine(unittest.TestCase):
         self.assertRegex(done.stdout, r"relayd\.toml is valid\.\n$")
 
     def test_every_example_is_valid(self):
-        examples = sorted(self.examples.glob("*.toml"))
+        examples = sorted(set(self.examples.glob("*.toml")) - set(self.examples.glob("signald*")))
         self.assertGreaterEqual(len(examples), 6)
         for example in examples:
             with self.subTest(example.name):

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import time
 import unittest
@@ -136,6 +137,47 @@ class Life(unittest.TestCase):
             self.assertNotIn("0", thread["Uid"].split() + thread["Gid"].split())
         self.assertEqual(daemon.end(signal.SIGINT), 0)
         self.assert_nothing_left()
+
+    def test_admin_service_is_as_unprivileged(self):
+        path = self.folder.path / "admin.sock"
+        for vdev, kept_by_main in (("net_af_packet0,iface=relay0", False),
+                                   ("net_af_xdp0,iface=relay0", True)):
+            with self.subTest(vdev):
+                text = relayd_process.config(vdev) + (
+                    f'[process]\nuser = "nobody"\n[admin]\nsocket = "{path}"\n'
+                )
+                os.chown(self.folder.path, 65534, 65534)
+                daemon = self.start(text)
+                daemon.wait_notified("READY=1")
+                self.assertEqual(path.stat().st_uid, 65534)
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.settimeout(10)
+                    client.connect(str(path))
+                    client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
+                    settings = client.recv(9)  # gRPC has it, on whatever thread
+                    self.assertEqual(settings[3:4], b"\4")
+                    self.assert_unprivileged(daemon, kept_by_main)
+                    names = " ".join(daemon.thread_fields("Tgid"))
+                    self.assertIn("sotto-admin", names)
+                    self.assertEqual(daemon.end(), 0, daemon.read_log())
+                self.assertNotIn("will stay behind", daemon.read_log())
+                self.assertFalse(path.exists())
+                self.assert_nothing_left()
+
+    def test_unknown_admin_group(self):
+        text = relayd_process.config("net_null0") + (
+            f'[admin]\nsocket = "{self.folder.path}/admin.sock"\ngroup = "no-such-group-here"\n'
+        )
+        self.assertIn("there is no group no-such-group-here", self.run_to_failure(text))
+
+    def test_admin_files_that_are_no_certificates(self):
+        path = self.folder.write("not PEM", "file.pem")
+        text = relayd_process.config("net_null0") + (
+            f'[admin]\nlisten = "127.0.0.1:9640"\ntls_ca = "{path}"\ntls_cert = "{path}"\n'
+            f'tls_key = "{path}"\n'
+        )
+        self.assertIn("[admin] listen: " + str(path) + " holds no certificate",
+                      self.run_to_failure(text))
 
     def test_json_log_and_reload(self):
         text = relayd_process.config("net_af_packet0,iface=relay0") + '[log]\nformat = "json"\n'

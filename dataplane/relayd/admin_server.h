@@ -1,0 +1,53 @@
+// Where the admin services are reached: a Unix socket that file permissions guard, TCP with mutual
+// TLS, or both. gRPC lives on a thread of its own here and on those that it starts from there; the
+// control thread never enters it.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "dataplane/relayd/call_control.h"
+#include "dataplane/relayd/control_tasks.h"
+#include "relay/api/tls_files.h"
+#include "relay/daemon/unix_listener.h"
+#include "relay/wire/ip_address.h"
+
+namespace sotto::dataplane {
+
+struct AdminServerOptions {
+  std::optional<UnixListenerOptions> socket;
+  std::optional<relay::TransportAddress> listen;
+  TlsFiles tls;  // for `listen`
+  CallControlOptions call_control;
+};
+
+class AdminServer {
+ public:
+  // Opens the socket, reads the files and starts the thread, all before privileges are given up, so
+  // that it may do the former, and that the latter has none. Nobody is served yet. `tasks` must
+  // outlive the object.
+  static absl::StatusOr<std::unique_ptr<AdminServer>> Open(const AdminServerOptions& options,
+                                                           ControlTasks& tasks);
+  // Ends the service and removes the socket. Stop() first, if Serve() was called.
+  ~AdminServer();
+
+  // The control thread; once. UNAVAILABLE: the address can't be listened on.
+  absl::Status Serve(relay::Server& server, const relay::Now& now);
+
+  // The control thread: answers what is asked, closes `tasks`, ends all watches and connections.
+  // Takes a second at most.
+  void Stop(relay::Server& server, const relay::Now& now);
+
+ private:
+  class Thread;
+  AdminServer(const AdminServerOptions& options, ControlTasks& tasks,
+              std::optional<UnixListener> socket, TlsPem tls);
+
+  ControlTasks& tasks_;
+  CallControlService call_control_;
+  std::unique_ptr<Thread> thread_;
+};
+
+}  // namespace sotto::dataplane
