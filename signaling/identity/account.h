@@ -54,8 +54,9 @@ class VerifiedAccountForTest {
 using DeviceId = std::array<uint8_t, 16>;   // random, made by the device
 using NoticeKey = std::array<uint8_t, 32>;  // X25519 public key of a device
 
-// A call. Made by the server from the caller and its `place_id` (16 random bytes) with a key of its
-// own, so that a call that is placed again is the same call, also after a restart.
+// A call. Made by the server from the caller, the recipient and the caller's `place_id` (16 random
+// bytes) with a key of its own, so that a call that is placed again is the same call, also after a
+// restart.
 using CallId = std::array<uint8_t, 16>;
 
 }  // namespace sotto::signaling

@@ -1,8 +1,9 @@
-// What a device is told of a call that didn't ring on it. The server makes it, from types that can't
-// hold a byte of the caller's choice: whoever called, whatever they sent, it has this size and form.
+// What a device is told of a call that didn't ring on it. The server makes it, from types that
+// can't hold a byte of the caller's choice: whoever called, whatever they sent, it has this size
+// and form.
 //
-//   version(1) = 1 | kind(1) | count(2, big-endian, saturating) | minute(4, big-endian: Unix time / 60)
-//   | caller's length(1) | caller, zero-padded(64) | zero(23)                        96 bytes
+//   version(1) = 1 | kind(1) | count(2, big-endian, saturating) | minute(4, big-endian: Unix time /
+//   60) | caller's length(1) | caller, zero-padded(64) | zero(23)                        96 bytes
 //
 // Sealed to the device's X25519 key with libsodium's crypto_box_seal: 144 bytes. The sealed form is
 // all that is ever stored or sent.
@@ -52,7 +53,8 @@ class UnixMinute {
 
 struct Notice {
   NoticeKind kind;
-  std::optional<VerifiedAccount> caller;  // none with kMore
+  // None with kMore, and for a caller that the server doesn't know: zeros, and a length of zero.
+  std::optional<VerifiedAccount> caller;
   UnixMinute minute;
   SaturatingCount count;
 };

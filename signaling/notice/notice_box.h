@@ -1,15 +1,19 @@
 // Notices that wait for devices: added, coalesced and bounded.
 //
-// Calls from one caller to one device, of one kind, within one process's life, become one notice with
-// a count, until it is delivered. Beyond kMaxNotices - 1 callers, calls become one notice of kMore. So
-// ten thousand silenced calls cost a device 32 notices at most. Which waiting notice is whose is known
-// to this process's memory alone, as keyed hashes under a key that it forgets.
+// Calls from one caller to one device, of one kind, within one process's life, become one notice
+// with a count, until it is delivered. Beyond kMaxNotices - 1 callers, calls become one notice of
+// kMore. So ten thousand silenced calls cost a device 32 notices at most. Which waiting notice is
+// whose is known to this process's memory alone, as keyed hashes under a key that it forgets, and
+// for a bounded number of devices. Where it is forgotten, notices are coalesced anew, within the
+// same bound; a full box whose notice of kMore isn't remembered stays as it is.
 //
 // Runs on the store's thread, within a transaction of the caller's.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "signaling/notice/notice.h"
@@ -22,8 +26,9 @@ class NoticeBox {
   explicit NoticeBox(Store& store);
   ~NoticeBox();
 
-  // For each device of an account, as FindAccount() gave it. Without a device, and for `pretend`, the
-  // same work for a stand-in that leaves nothing behind.
+  // For each device of an account, as FindAccount() gave it. Without a device, and for `pretend`,
+  // the same work for a stand-in that leaves nothing behind: it seals, and runs the same
+  // statements. What the work still tells is how many devices there are, beyond one.
   absl::Status Add(const AccountId& recipient, const std::vector<Device>& devices, NoticeKind kind,
                    const std::optional<VerifiedAccount>& caller, int64_t unix_s, bool pretend);
 

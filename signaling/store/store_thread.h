@@ -1,6 +1,8 @@
-// The thread that the store lives on. Work is queued to it from one thread, in order, and batched:
-// many jobs, one transaction, one fsync. A job's `done` is handed to `post` after the commit that
-// made its work durable (or with the error that lost it).
+// The thread that the store lives on. Work is queued to it from one thread, and batched: many jobs
+// and decisions, one transaction, one sync of the disk. Within it they run in the order in which
+// they were submitted, and see what those before them did. What a job's `done` and a decision's
+// `decided` are told is handed to `post`, in that order too, after the commit that made it durable
+// (or with the error that lost it).
 #pragma once
 
 #include <cstdint>
@@ -30,8 +32,8 @@ class StoreThread {
  public:
   // Runs a callback on the thread that submits (Asio's post).
   using Post = std::function<void(std::function<void()>)>;
-  // RESOURCE_EXHAUSTED leaves the batch's other jobs alone; any other error rolls all of it back, and
-  // each job's `done` gets the error.
+  // RESOURCE_EXHAUSTED leaves the batch's other jobs alone; any other error rolls all of it back,
+  // and each job's `done` gets the error.
   using Job = std::function<absl::Status(StoreContext&)>;
   using Done = std::function<void(const absl::Status&)>;
   using Decided = std::function<void(const absl::StatusOr<Decision>&)>;
@@ -39,7 +41,7 @@ class StoreThread {
 
   StoreThread(const StoreThreadOptions& options, const DeciderOptions& decider,
               const ServerKey& key, std::unique_ptr<Store> store, Post post, UnixTime unix_time);
-  // Finishes what is queued. No callback is posted afterwards.
+  // Finishes what is queued, and posts what that leads to; nothing afterwards.
   ~StoreThread();
 
   // From one thread. False, and nothing is done, when the queue is full.
@@ -51,7 +53,7 @@ class StoreThread {
     uint64_t batches = 0;
     uint64_t jobs = 0;
     uint64_t decisions = 0;
-    uint64_t failures = 0;
+    uint64_t failures = 0;  // batches that were rolled back
   };
   Counters counters() const;
 

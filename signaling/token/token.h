@@ -34,12 +34,15 @@ using EpochPublicKey = std::array<uint8_t, 32>;
 // BLAKE2b-256 of "sotto nullifier v1" 0x00 | recipient's length(1) | recipient | epoch(4) | serial.
 using Nullifier = std::array<uint8_t, 32>;
 
+// Times before 1970 and beyond the last epoch count as the first and the last.
 Epoch EpochAt(int64_t unix_s);
 // Tokens of this epoch ring now: it is the current one or the one before, by a clock that may be
 // off by kEpochSkewSeconds either way.
 bool IsEpochLive(Epoch epoch, int64_t unix_s);
 // An epoch for which a key may be put: the ones that are live, and the next.
 bool IsEpochKeyable(Epoch epoch, int64_t unix_s);
+// Earlier ones can be forgotten (Store::Forget).
+Epoch OldestLiveEpoch(int64_t unix_s);
 
 struct Token {
   Epoch epoch = 0;
@@ -50,18 +53,25 @@ struct Token {
   static std::optional<Token> Parse(std::span<const uint8_t> bytes);
 };
 
-// Takes the same time for every token, key and recipient, valid or not.
+// A canonical point of the prime-order subgroup: what may be put as a key. As long as a
+// verification.
+bool IsEpochPublicKey(const EpochPublicKey& key);
+
+// Does the same work for every token, well-formed or not, and every key that IsEpochPublicKey().
 bool VerifyToken(const Token& token, const AccountId& recipient, const EpochPublicKey& key);
 
 Nullifier MakeNullifier(const AccountId& recipient, Epoch epoch, const TokenSerial& serial);
 
 // A token and a key that are well-formed and belong to nobody: what is verified where one is
-// missing, so that it takes as long. The token verifies under the key, for the recipient "dummy".
+// missing, so that it takes as long. The token verifies under the key, for the recipient "dummy";
+// both are made anew by each process, so that nobody can work out how long they take.
 struct DummyToken {
   Token token;
   EpochPublicKey key;
 };
 const DummyToken& TheDummyToken();
+// Likewise, an account that nobody has: 64 random hexadecimal digits.
+const AccountId& TheDummyAccount();
 
 // Signs a token, as a recipient's device does: for tests and benchmarks (clients have their own).
 TokenBytes IssueToken(std::span<const uint8_t, 64> secret_key, const AccountId& recipient,
