@@ -1,10 +1,10 @@
-// The relays that media goes through, as signaling sees them: which are well, which has the least to
-// do, credentials for the legs of a call, and arming.
+// The relays that media goes through, as signaling sees them: which are well, which has the least
+// to do, credentials for the legs of a call, and arming.
 //
-// Talks to each sotto-relayd over gRPC (relay/api/relay.proto) on threads of its own; everything here
-// is called from one thread, and calls back through `post` on that thread. A relay that is gone
-// costs nothing but the media of its calls: what is to be told to it is tried again until its time
-// is over.
+// Talks to each sotto-relayd over gRPC (relay/api/relay.proto) on threads of its own; everything
+// here is called from one thread, and calls back through `post` on that thread. A relay that is
+// gone costs nothing but the media of its calls: what is to be told to it is tried again until its
+// time is over.
 #pragma once
 
 #include <array>
@@ -49,7 +49,7 @@ struct RelayHealth {
   uint32_t max_allocations = 0;
 };
 
-// The relayed addresses of a leg, as its relay tells them.
+// The relayed addresses of a leg, of all its allocations, as its relay tells them.
 struct LegAddresses {
   CallId call = {};
   CallSideName side = CallSideName::kCaller;
@@ -76,10 +76,10 @@ class RelayFleet {
   virtual RelayCredential Mint(RelayIndex relay, const CallId& call, CallSideName side,
                                int64_t unix_s, uint32_t valid_s) const = 0;
 
-  // Arms the call; from then on OnLeg tells its legs, those that stand at once. Tried until it works
-  // or EndCall() comes.
+  // Arms the call; from then on OnLeg tells its legs, those that stand at once. Tried until it
+  // works or EndCall() comes; again when the relay has been gone.
   virtual void ArmCall(RelayIndex relay, const CallId& call) = 0;
-  // Disarms the call and ends its legs.
+  // Disarms the call and ends its legs. What OnLeg was on its way to tell may still come.
   virtual void EndCall(RelayIndex relay, const CallId& call) = 0;
 
   virtual RelayHealth Health(RelayIndex relay) const = 0;

@@ -1,0 +1,207 @@
+#include "signaling/relay_client/relay_fleet.h"
+
+#include <fmt/format.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+
+#include <algorithm>
+#include <charconv>
+#include <future>
+#include <mutex>
+#include <utility>
+
+#include "relay/api/grpc_log.h"
+#include "relay/api/tls_files.h"
+#include "relay/auth/credential.h"
+#include "signaling/relay_client/call_name.h"
+#include "signaling/relay_client/fleet_thread.h"
+#include "signaling/relay_client/relay_link.h"
+
+namespace sotto::signaling {
+namespace {
+
+constexpr std::string_view kUnix = "unix:";
+// An unarmed call has one leg, a connected one two.
+constexpr uint32_t kLegsOfACall = 2;
+
+absl::Status Wrong(const RelayOptions& relay, std::string_view what) {
+  return absl::InvalidArgumentError(fmt::format("relay \"{}\": {}", relay.name, what));
+}
+
+bool IsHostAndPort(std::string_view text) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) return false;
+  const std::string_view port = text.substr(colon + 1);
+  uint16_t number = 0;
+  const auto parsed = std::from_chars(port.data(), port.data() + port.size(), number);
+  return parsed.ec == std::errc() && parsed.ptr == port.data() + port.size() && number != 0;
+}
+
+absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> CredentialsOf(const RelayOptions& relay) {
+  const TlsFiles files = {.ca = relay.tls_ca, .cert = relay.tls_cert, .key = relay.tls_key};
+  if (std::string_view(relay.control).starts_with(kUnix)) {
+    if (!std::string_view(relay.control).substr(kUnix.size()).starts_with('/')) {
+      return Wrong(relay,
+                   "control: a Unix socket's path must begin with /, as in "
+                   "\"unix:/run/sotto/relayd.sock\"");
+    }
+    if (files != TlsFiles{}) {
+      return Wrong(relay, "a Unix socket has no TLS; leave tls_ca, tls_cert and tls_key out");
+    }
+    return grpc::InsecureChannelCredentials();
+  }
+  if (!IsHostAndPort(relay.control)) {
+    return Wrong(relay, "control: must be \"unix:PATH\" or \"HOST:PORT\"");
+  }
+  if (files.ca.empty() || files.cert.empty() || files.key.empty()) {
+    return Wrong(relay,
+                 "a relay is reached over TCP with mutual TLS alone; give tls_ca, tls_cert "
+                 "and tls_key");
+  }
+  absl::StatusOr<TlsPem> pem = ReadTlsFiles(files);
+  if (!pem.ok()) {
+    return Wrong(relay,
+                 std::string_view(pem.status().message().data(), pem.status().message().size()));
+  }
+  return grpc::SslCredentials(
+      {.pem_root_certs = pem->ca, .pem_private_key = pem->key, .pem_cert_chain = pem->cert});
+}
+
+std::unique_ptr<relay::v1::CallControl::StubInterface> StubOf(
+    const RelayOptions& relay, const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);  // RelayLink does it
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 2000);  // what one attempt may take
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  arguments.SetMaxReceiveMessageSize(64 * 1024);
+  return relay::v1::CallControl::NewStub(
+      grpc::CreateCustomChannel(relay.control, credentials, arguments));
+}
+
+class Fleet final : public RelayFleet {
+ public:
+  Fleet(std::vector<RelayOptions> relays,
+        std::vector<std::shared_ptr<grpc::ChannelCredentials>> credentials, Post post, OnLeg on_leg)
+      : relays_(std::move(relays)),
+        alive_(std::make_shared<bool>(true)),
+        on_leg_(std::make_shared<OnLeg>(std::move(on_leg))),
+        thread_(std::make_shared<FleetThread>()) {
+    const auto tell = [post = std::move(post), alive = alive_,
+                       on_leg = on_leg_](const LegAddresses& leg) {
+      post([alive, on_leg, leg] {
+        if (*alive) (*on_leg)(leg);
+      });
+    };
+    for (size_t i = 0; i < relays_.size(); ++i) {
+      auto& state = *states_.emplace_back(std::make_unique<State>());
+      state.link = std::make_unique<RelayLink>(relays_[i].name, StubOf(relays_[i], credentials[i]),
+                                               thread_, tell, [&state](const RelayHealth& health) {
+                                                 std::lock_guard lock(state.mutex);
+                                                 state.health = health;
+                                                 ++state.reports;
+                                               });
+      thread_->Post([&state] { state.link->Start(); });
+    }
+  }
+
+  ~Fleet() override {
+    *alive_ = false;
+    std::vector<std::promise<void>> stopped(states_.size());
+    for (size_t i = 0; i < states_.size(); ++i) {
+      thread_->Post([&, i] { states_[i]->link->Stop([&, i] { stopped[i].set_value(); }); });
+    }
+    for (std::promise<void>& one : stopped) one.get_future().wait();
+    thread_->Stop();
+  }
+
+  RelayIndex Choose() override {
+    std::optional<RelayIndex> best;
+    double least = 0;
+    for (RelayIndex i = 0; i < states_.size(); ++i) {
+      // Each time another one goes first, so that equals take turns.
+      const RelayIndex index = static_cast<RelayIndex>((first_ + i) % states_.size());
+      State& state = *states_[index];
+      const auto [health, reports] = Report(state);
+      if (std::exchange(state.seen_reports, reports) != reports) state.placed = 0;
+      if (!health.well) continue;
+      const double share = (static_cast<double>(health.allocations) + kLegsOfACall * state.placed) /
+                           health.max_allocations;
+      if (!best || share < least) {
+        best = index;
+        least = share;
+      }
+    }
+    first_ = static_cast<RelayIndex>((first_ + 1) % states_.size());
+    const RelayIndex chosen = best.value_or(first_);
+    ++states_[chosen]->placed;
+    return chosen;
+  }
+
+  RelayCredential Mint(RelayIndex relay, const CallId& call, CallSideName side, int64_t unix_s,
+                       uint32_t valid_s) const override {
+    const RelayOptions& options = relays_.at(relay);
+    RelayCredential credential;
+    credential.urls = options.urls;
+    credential.username = fmt::format("{}:{}/{}", unix_s + valid_s, RelayCallName(call),
+                                      side == CallSideName::kCaller ? 'a' : 'b');
+    credential.credential = relay::MintTimeLimitedPassword(options.secret, credential.username);
+    return credential;
+  }
+
+  void ArmCall(RelayIndex relay, const CallId& call) override {
+    thread_->Post([&state = *states_.at(relay), call] { state.link->Arm(call); });
+  }
+  void EndCall(RelayIndex relay, const CallId& call) override {
+    thread_->Post([&state = *states_.at(relay), call] { state.link->End(call); });
+  }
+
+  RelayHealth Health(RelayIndex relay) const override { return Report(*states_.at(relay)).first; }
+
+ private:
+  struct State {
+    std::unique_ptr<RelayLink> link;  // the fleet's thread's
+    mutable std::mutex mutex;
+    // Under mutex: the fleet's thread writes, the caller's reads.
+    RelayHealth health;
+    uint64_t reports = 0;
+    // The caller's:
+    uint64_t seen_reports = 0;
+    uint32_t placed = 0;  // calls, since the last report
+  };
+
+  static std::pair<RelayHealth, uint64_t> Report(const State& state) {
+    std::lock_guard lock(state.mutex);
+    return {state.health, state.reports};
+  }
+
+  const std::vector<RelayOptions> relays_;
+  const std::shared_ptr<bool> alive_;  // the caller's thread's, as the callbacks are
+  const std::shared_ptr<OnLeg> on_leg_;
+  const std::shared_ptr<FleetThread> thread_;
+  std::vector<std::unique_ptr<State>> states_;
+  RelayIndex first_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<RelayFleet>> RelayFleet::Create(std::vector<RelayOptions> relays,
+                                                               Post post, OnLeg on_leg) {
+  if (relays.empty()) return absl::InvalidArgumentError("there is no relay; name one at least");
+  RouteGrpcLog();
+  std::vector<std::shared_ptr<grpc::ChannelCredentials>> credentials;
+  for (const RelayOptions& relay : relays) {
+    auto made = CredentialsOf(relay);
+    if (!made.ok()) return made.status();
+    credentials.push_back(*std::move(made));
+  }
+  return std::make_unique<Fleet>(std::move(relays), std::move(credentials), std::move(post),
+                                 std::move(on_leg));
+}
+
+}  // namespace sotto::signaling
