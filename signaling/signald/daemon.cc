@@ -1,0 +1,375 @@
+#include "signaling/signald/daemon.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sodium.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "relay/daemon/log.h"
+#include "relay/daemon/notify.h"
+#include "relay/daemon/privileges.h"
+#include "signaling/identity/development_issuer.h"
+#include "signaling/signald/listener.h"
+#include "signaling/signald/secret_file.h"
+#include "signaling/signald/service.h"
+#include "signaling/signald/tls_context.h"
+#include "signaling/signald/web_root.h"
+#include "signaling/store/sqlite_store.h"
+#include "signaling/store/store_thread.h"
+
+namespace sotto::signaling {
+namespace {
+
+namespace asio = boost::asio;
+
+constexpr std::chrono::seconds kGoodbye(2);  // for clients to take the last word
+constexpr std::chrono::seconds kPulse(1);
+
+std::string Text(const absl::Status& status) {
+  return {status.message().data(), status.message().size()};
+}
+
+ServiceTime ClockNow() {
+  using std::chrono::duration_cast;
+  using std::chrono::milliseconds;
+  return {
+      .monotonic_ms = static_cast<uint64_t>(
+          duration_cast<milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count()),
+      .unix_ms =
+          duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count()};
+}
+
+// What a configuration's files hold; all of it is read before any of it is used.
+struct Files {
+  IdentityKeys keys;
+  std::shared_ptr<TlsContext> tls;
+  std::shared_ptr<const WebRoot> web_root;
+};
+
+absl::StatusOr<Files> LoadFiles(const SignaldConfig& config) {
+  Files files;
+  if (!config.identity.keys.empty()) {
+    const absl::StatusOr<ConfigText> pem = ReadConfigFile(config.identity.keys);
+    if (!pem.ok()) {
+      return absl::Status(pem.status().code(),
+                          fmt::format("[identity] keys: {}", Text(pem.status())));
+    }
+    absl::StatusOr<IdentityKeys> keys =
+        IdentityKeys::Parse(pem->text, "[identity] keys: " + config.identity.keys);
+    if (!keys.ok()) return keys.status();
+    files.keys = *std::move(keys);
+  }
+  if (config.server.tls) {
+    auto tls = TlsContext::Load(config.server.tls_cert, config.server.tls_key);
+    if (!tls.ok()) return tls.status();
+    files.tls = *std::move(tls);
+  }
+  if (!config.server.web_root.empty()) {
+    auto root = WebRoot::Load(config.server.web_root);
+    if (!root.ok()) return root.status();
+    files.web_root = *std::move(root);
+  }
+  return files;
+}
+
+// Each connection is a descriptor; how many are allowed at first is for select(2)'s sake.
+void RaiseDescriptorLimit(uint32_t connections) {
+  constexpr rlim_t kOwn = 64;
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  if (limit.rlim_cur < connections + kOwn) {
+    Log(LogLevel::kWarning,
+        "The process may open fewer files than [limits] max_connections; raise LimitNOFILE.",
+        {{"files", static_cast<uint64_t>(limit.rlim_cur)}, {"max_connections", connections}});
+  }
+}
+
+class StoreThreadClient final : public StoreClient {
+ public:
+  explicit StoreThreadClient(StoreThread& thread) : thread_(thread) {}
+  bool Submit(StoreThread::Job job, StoreThread::Done done) override {
+    return thread_.Submit(std::move(job), std::move(done));
+  }
+  bool Decide(DecisionRequest request, StoreThread::Decided decided) override {
+    return thread_.Decide(std::move(request), std::move(decided));
+  }
+
+ private:
+  StoreThread& thread_;
+};
+
+// The order of members is that of their making; they end the other way round: what others post to
+// goes last.
+class Server {
+ public:
+  Server(std::string config_path, const SignaldConfig& config)
+      : config_path_(std::move(config_path)),
+        config_(config),
+        io_(1),
+        signals_(io_, SIGTERM, SIGINT, SIGHUP),
+        deadline_(io_),
+        pulse_(io_) {
+    std::signal(SIGPIPE, SIG_IGN);
+  }
+
+  absl::Status Start() {
+    const PrivilegeOptions privileges{.user = config_.user};
+    if (absl::Status status = CheckPrivileges(privileges); !status.ok()) return status;
+    absl::StatusOr<Files> files = LoadFiles(config_);
+    if (!files.ok()) return files.status();
+    RaiseDescriptorLimit(config_.limits.max_connections);
+    auto listener = Listener::Create(
+        io_, {.listen = config_.server.listen,
+              .origins = config_.server.origins,
+              .max_connections = config_.limits.max_connections,
+              .max_connections_per_prefix = config_.limits.max_connections_per_prefix});
+    if (!listener.ok()) return listener.status();
+    listener_ = *std::move(listener);
+
+    // Before the store: its files belong to whom the server runs as.
+    const absl::StatusOr<std::string> left = DropPrivileges(privileges);
+    if (!left.ok()) {
+      return absl::Status(left.status().code(),
+                          "privileges can't be given up: " + Text(left.status()));
+    }
+    Log(LogLevel::kInfo, "Privileges are given up.", {{"left", *left}});
+
+    if (absl::Status status = OpenStore(); !status.ok()) return status;
+    IdentityKeys keys = std::move(files->keys);
+    if (config_.identity.development) {
+      if (absl::Status status = MakeDevelopmentIssuer(); !status.ok()) return status;
+      keys.Add(development_->public_keys());
+    }
+    identities_.emplace(config_.identity.options, std::move(keys));
+
+    auto relays = RelayFleet::Create(
+        config_.relays, [this](std::function<void()> call) { Post(std::move(call)); },
+        [this](const LegAddresses& leg) { service_->OnLeg(leg); });
+    if (!relays.ok()) return relays.status();
+    relays_ = *std::move(relays);
+    service_.emplace(config_.service, key_, *identities_, *store_client_, *relays_, ClockNow);
+    content_ = {.tls = files->tls,
+                .web_root = files->web_root,
+                .development = development_ ? &*development_ : nullptr};
+    listener_->Start(
+        *service_, [this] { Rearm(); }, [] { return ClockNow().unix_s(); }, content_);
+    return absl::OkStatus();
+  }
+
+  void Run() {
+    std::vector<std::string> addresses;
+    for (const relay::TransportAddress& address : listener_->addresses()) {
+      addresses.push_back(address.ToString());
+    }
+    ready_ = fmt::format("{} at {}, {} relay{}", config_.server.tls ? "TLS" : "plain HTTP",
+                         fmt::join(addresses, " and "), config_.relays.size(),
+                         config_.relays.size() == 1 ? "" : "s");
+    Log(LogLevel::kInfo, "The server is ready.", {{"serving", ready_}});
+    AwaitSignal();
+    Pulse();
+    Rearm();
+    notifier_.Ready(ready_);
+    io_.run();
+    LogSummary();
+  }
+
+ private:
+  absl::Status OpenStore() {
+    const std::string key_path = config_.store_path + ".key";
+    std::error_code ignored;
+    if (std::filesystem::exists(config_.store_path, ignored) &&
+        !std::filesystem::exists(key_path, ignored)) {
+      return absl::FailedPreconditionError(fmt::format(
+          "[store] path: {} is there, but its key {} isn't; bring that back from a backup (without "
+          "it, all blocks are void).",
+          config_.store_path, key_path));
+    }
+    const absl::StatusOr<ServerKey> key = LoadOrMakeServerKey(key_path);
+    if (!key.ok()) {
+      return absl::Status(key.status().code(), fmt::format("[store] path: {}", Text(key.status())));
+    }
+    key_ = *key;
+    auto store = OpenSqliteStore({.path = config_.store_path});
+    if (!store.ok()) {
+      return absl::Status(store.status().code(),
+                          fmt::format("[store] path: {}", Text(store.status())));
+    }
+    store_.emplace(
+        StoreThreadOptions{}, config_.decider, key_, *std::move(store),
+        [this](std::function<void()> call) { Post(std::move(call)); },
+        [] { return ClockNow().unix_s(); });
+    store_client_.emplace(*store_);
+    return absl::OkStatus();
+  }
+
+  absl::Status MakeDevelopmentIssuer() {
+    const std::string path = config_.store_path + ".development.pem";
+    const absl::StatusOr<std::string> pem =
+        LoadOrMakeSecretFile(path, DevelopmentIssuer::MakePrivateKey);
+    if (!pem.ok()) return pem.status();
+    auto issuer = DevelopmentIssuer::Create(*pem, path, config_.identity.options);
+    if (!issuer.ok()) return issuer.status();
+    development_ = *std::move(issuer);
+    Log(LogLevel::kWarning,
+        "Development identities are on: whoever reaches this server can be anybody.");
+    return absl::OkStatus();
+  }
+
+  // From any thread.
+  void Post(std::function<void()> call) {
+    asio::post(io_, [this, call = std::move(call)] {
+      call();
+      if (service_) Rearm();
+    });
+  }
+
+  void Rearm() {
+    const MonotonicMs next = service_->NextDeadline();
+    if (next == armed_) return;
+    armed_ = next;
+    if (next == kNever) {
+      deadline_.cancel();
+      return;
+    }
+    // Clamped: what is due may be given as long ago.
+    const MonotonicMs at = std::max(next, ClockNow().monotonic_ms);
+    deadline_.expires_at(std::chrono::steady_clock::time_point(std::chrono::milliseconds(at)));
+    deadline_.async_wait([this](boost::system::error_code error) {
+      if (error) return;
+      armed_ = kNever;
+      service_->Tick();
+      Rearm();
+    });
+  }
+
+  // Tells systemd that the thread which serves everything isn't stuck.
+  void Pulse() {
+    notifier_.Alive(std::chrono::steady_clock::now());
+    pulse_.expires_after(kPulse);
+    pulse_.async_wait([this](boost::system::error_code error) {
+      if (!error) Pulse();
+    });
+  }
+
+  void AwaitSignal() {
+    signals_.async_wait([this](boost::system::error_code error, int signal) {
+      if (error) return;
+      if (signal == SIGHUP) {
+        notifier_.Reloading();
+        Reload();
+        notifier_.Ready(ready_);
+        return AwaitSignal();
+      }
+      Stop();
+    });
+  }
+
+  void Stop() {
+    Log(LogLevel::kInfo, "The server is stopping.");
+    notifier_.Stopping();
+    listener_->Stop();
+    service_->Stop();
+    stop_at_ = std::chrono::steady_clock::now() + kGoodbye;
+    AwaitGoodbyes();
+  }
+
+  void AwaitGoodbyes() {
+    if (listener_->connections() == 0 || std::chrono::steady_clock::now() >= stop_at_) {
+      return io_.stop();
+    }
+    pulse_.expires_after(std::chrono::milliseconds(20));
+    pulse_.async_wait([this](boost::system::error_code) { AwaitGoodbyes(); });
+  }
+
+  // All that may change while the server runs, or nothing.
+  void Reload() {
+    const auto refuse = [](const absl::Status& status) {
+      Log(LogLevel::kError, "The configuration was not reloaded; nothing has changed.",
+          {{"error", Text(status)}});
+    };
+    absl::StatusOr<SignaldConfig> wanted = LoadConfig(config_path_);
+    if (!wanted.ok()) return refuse(wanted.status());
+    absl::StatusOr<Files> files = LoadFiles(*wanted);
+    if (!files.ok()) return refuse(files.status());
+
+    ConfigureLog(wanted->log);
+    IdentityKeys keys = std::move(files->keys);
+    if (development_) keys.Add(development_->public_keys());
+    identities_->SetKeys(std::move(keys));
+    if (config_.server.tls && wanted->server.tls) content_.tls = files->tls;
+    content_.web_root = files->web_root;
+    listener_->SetContent(content_);
+    for (const std::string& warning : wanted->warnings) Log(LogLevel::kWarning, warning);
+    for (const std::string& key : ChangedInitOnlyKeys(config_, *wanted)) {
+      Log(LogLevel::kWarning, "A changed key takes effect only at the next start.", {{"key", key}});
+    }
+    Log(LogLevel::kInfo, "The configuration is reloaded.");
+  }
+
+  void LogSummary() const {
+    const Service::Counters sessions = service_->counters();
+    const Switchboard::Counters calls = service_->call_counters();
+    const StoreThread::Counters store = store_->counters();
+    Log(LogLevel::kInfo, "The server has served.",
+        {{"sessions", sessions.sessions_opened},
+         {"resumed", sessions.sessions_resumed},
+         {"identities_refused", sessions.identities_refused},
+         {"protocol_errors", sessions.protocol_errors},
+         {"calls_placed", calls.placed},
+         {"calls_connected", calls.connected},
+         {"store_batches", store.batches},
+         {"store_failures", store.failures}});
+  }
+
+  const std::string config_path_;
+  const SignaldConfig config_;
+  Notifier notifier_;
+  std::string ready_;
+  asio::io_context io_;
+  asio::signal_set signals_;
+  asio::steady_timer deadline_;
+  asio::steady_timer pulse_;
+  std::chrono::steady_clock::time_point stop_at_;
+  MonotonicMs armed_ = kNever;
+  ServerKey key_ = {};
+  std::optional<DevelopmentIssuer> development_;
+  std::optional<IdentityVerifier> identities_;
+  Listener::Content content_;
+  std::unique_ptr<Listener> listener_;
+  std::optional<Service> service_;
+  std::unique_ptr<RelayFleet> relays_;
+  std::optional<StoreThreadClient> store_client_;
+  std::optional<StoreThread> store_;
+};
+
+}  // namespace
+
+absl::Status CheckFiles(const SignaldConfig& config) { return LoadFiles(config).status(); }
+
+absl::Status RunDaemon(const std::string& config_path, const SignaldConfig& config) {
+  if (sodium_init() < 0) return absl::InternalError("libsodium can't start.");
+  ConfigureLog(config.log);
+  for (const std::string& warning : config.warnings) Log(LogLevel::kWarning, warning);
+  Server server(config_path, config);
+  if (absl::Status status = server.Start(); !status.ok()) return status;
+  server.Run();
+  return absl::OkStatus();
+}
+
+}  // namespace sotto::signaling

@@ -1,0 +1,61 @@
+// Where clients connect: listening sockets, bounds on connections, and what new connections are
+// served with. All on the thread that runs the io_context.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "relay/wire/ip_address.h"
+#include "signaling/identity/development_issuer.h"
+#include "signaling/signald/service.h"
+#include "signaling/signald/tls_context.h"
+#include "signaling/signald/web_root.h"
+
+namespace sotto::signaling {
+
+struct ListenerOptions {
+  std::vector<relay::TransportAddress> listen;
+  std::vector<std::string> origins;
+  uint32_t max_connections = 20'000;
+  uint32_t max_connections_per_prefix = 256;
+};
+
+class Listener {
+ public:
+  // Binds and listens; nothing is accepted before Start(). ALREADY_EXISTS, PERMISSION_DENIED or
+  // another status with a sentence if that can't be. `io` must outlive the object.
+  static absl::StatusOr<std::unique_ptr<Listener>> Create(boost::asio::io_context& io,
+                                                          const ListenerOptions& options);
+  ~Listener();
+
+  struct Content {
+    std::shared_ptr<TlsContext> tls;                 // none: plain HTTP
+    std::shared_ptr<const WebRoot> web_root;         // none: no files
+    const DevelopmentIssuer* development = nullptr;  // none: no identities
+  };
+  // `after_service` is called after each call of `service`; `unix_s` is the clock. All of these
+  // must outlive the io_context's handlers.
+  void Start(Service& service, std::function<void()> after_service, std::function<int64_t()> unix_s,
+             Content content);
+  // For connections to come.
+  void SetContent(Content content);
+  // Accepts no more.
+  void Stop();
+
+  uint32_t connections() const;
+  // What was bound: ports too, where 0 was asked for.
+  std::vector<relay::TransportAddress> addresses() const;
+
+ private:
+  class Impl;
+  explicit Listener(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sotto::signaling
