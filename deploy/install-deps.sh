@@ -20,9 +20,10 @@ run="ca-certificates ethtool iproute2 procps python3 tcpdump"
 web=
 command -v npm >/dev/null 2>&1 || web="nodejs npm"
 # libclang-rt-14-dev and llvm: fuzz targets and readable sanitizer reports. coturn, chromium: the
-# clients and the relay that Sotto is tested against.
+# clients and the relay that Sotto is tested against. python3-grpcio, openssl: a client of call control.
 test="
-  chromium chromium-driver clang coturn libclang-rt-14-dev llvm"
+  chromium chromium-driver clang coturn libclang-rt-14-dev llvm openssl python3-grpcio
+  python3-protobuf"
 
 list=no
 if [ "${1-}" = --list ]; then

@@ -1,17 +1,18 @@
 #!/bin/bash
-# From a fresh clone to a call in one command: installs what is missing, builds, starts
-# sotto-relayd on a network of namespaces, and makes a call between two hosts through it.
+# From a fresh clone to the whole story in one command: installs what is missing, builds, starts
+# sotto-relayd and sotto-signald on a network of namespaces, and lets four people call each other.
 #
-#   deploy/quickstart.sh            shows the call, then cleans up
-#   deploy/quickstart.sh --keep     leaves the relay and the network running
+#   deploy/quickstart.sh            tells the story, then cleans up
+#   deploy/quickstart.sh --keep     leaves all on, and prints the page's address
 #   deploy/quickstart.sh --stop     ends what --keep left
 #   deploy/quickstart.sh --json     prints one object instead of words
 #
-# Needs root on Debian 12. Touches nothing of this machine's own network.
+# Needs root on Debian 12. Touches nothing of this machine's own network, except that --keep adds one
+# link (sotto-quick) with a route to 192.0.2.0/24, so that a browser of this machine reaches the page.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-usage() { sed -n '5,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '5,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 json=no
 for argument in "$@"; do
@@ -49,13 +50,17 @@ step() { # NAME COMMAND...: quiet if it works, its whole story if it doesn't
 build() {
   cd "$root"
   cmake --preset release
-  cmake --build build/release --target sotto-relayd sotto-loadgen
+  cmake --build build/release --target sotto-relayd sotto-signald sotto-phone
+}
+web() {
+  cmake --build "$root/build/release" --target sotto_web
 }
 
 if [[ " $* " != *" --stop "* ]]; then
   [ $json = yes ] || echo
   step install "$root/deploy/install-deps.sh" build run
   step build build
+  step page web
 fi
 rm -f "$log"
 SOTTO_BIN=$root/build/release/bin exec python3 -B "$root/deploy/quickstart_call.py" "$@"

@@ -27,22 +27,29 @@ _FLAGS = [
 
 
 class Browser:
-    """One page. Ends with the lab."""
+    """One page: a file, served from the host's own loopback, or an address. Ends with the lab.
 
-    def __init__(self, host, page):
+    `flags` are more of Chromium's, `capabilities` more of WebDriver's.
+    """
+
+    def __init__(self, host, page, flags=(), capabilities=None):
         self._host = host
-        self._serve(page)
+        address = str(page)
+        if not address.startswith(("https://", "about:")):
+            self._serve(page)
+            address = f"http://localhost:{_PAGE_PORT}/"
         profile = tempfile.mkdtemp(prefix="chromium-", dir=host.lab.path)
         self._driver = host.start("chromedriver", f"--port={_DRIVER_PORT}",
                                   env={"HOME": profile, "TMPDIR": profile})
         wait_for("chromedriver listening", 20, self._is_ready)
         capabilities = {"alwaysMatch": {"goog:chromeOptions": {
-            "binary": "/usr/bin/chromium", "args": [*_FLAGS, f"--user-data-dir={profile}"]}}}
+            "binary": "/usr/bin/chromium",
+            "args": [*_FLAGS, *flags, f"--user-data-dir={profile}"]}, **(capabilities or {})}}
         session = self._call("POST", "/session", {"capabilities": capabilities})
         self._session = f"/session/{session['sessionId']}"
         host.lab.on_exit(self.close)
         self._call("POST", f"{self._session}/timeouts", {"script": 60_000})
-        self._call("POST", f"{self._session}/url", {"url": f"http://localhost:{_PAGE_PORT}/"})
+        self._call("POST", f"{self._session}/url", {"url": address})
 
     def call(self, function, *args):
         """Awaits an async function of the page."""

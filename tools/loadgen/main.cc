@@ -1,4 +1,4 @@
-// sotto-loadgen: makes traffic for a TURN server and measures what becomes of it.
+// sotto-loadgen: makes traffic for relays and signaling servers, and measures what becomes of it.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -6,10 +6,17 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "tools/loadgen/calls.h"
+#ifdef SOTTO_SIGNALING
+#include "tools/loadgen/signaling_command.h"
+#endif
+#ifdef SOTTO_WIRE
+#include "tools/loadgen/wire_command.h"
+#endif
 
 namespace sotto::tools {
 namespace {
@@ -127,21 +134,29 @@ int Calls(CallsOptions& options, const CallsFlags& flags) {
 }  // namespace sotto::tools
 
 int main(int argc, char** argv) {
-  CLI::App app("Makes traffic for a TURN server and measures what becomes of it.", "sotto-loadgen");
+  CLI::App app("Makes traffic for relays and signaling servers, and measures what becomes of it.",
+               "sotto-loadgen");
   app.require_subcommand(1);
   app.footer(
-      "Exit code: 0 if all calls were set up and kept, 1 if not (or --max-loss was exceeded), 2 if "
-      "the command line is wrong.");
+      "Exit code: 0 if all calls were set up and kept, 1 if not (or a bound that was given was "
+      "exceeded), 2 if the command line is wrong.");
   sotto::tools::CallsOptions options;
   sotto::tools::CallsFlags flags;
   CLI::App* calls = app.add_subcommand(
       "calls", "Two-party calls: both legs allocate, and send to each other relay to relay");
   sotto::tools::AddCalls(*calls, options, flags);
+  std::function<int()> chosen = [&] { return sotto::tools::Calls(options, flags); };
+#ifdef SOTTO_SIGNALING
+  sotto::tools::AddSignalingCommand(app, sotto::tools::stop_requested, chosen);
+#endif
+#ifdef SOTTO_WIRE
+  sotto::tools::AddWireCommand(app, sotto::tools::stop_requested, chosen);
+#endif
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   sotto::tools::HandleSignals();
-  return sotto::tools::Calls(options, flags);
+  return chosen();
 }

@@ -1,0 +1,200 @@
+"""The measurements, each a function that returns plain values for the report.
+
+Forwarders take turns (A B A B); a figure is the median of its rounds, and its spread is the range of
+the rounds in percent of the median.
+"""
+
+import statistics
+import sys
+import time
+
+from forwarders import (DRIVERS, MAX_LEGS, Generator, allocate_once, start_coturn, start_relay,
+                        start_testpmd)
+from lab import LabError
+
+MIXES = ("opus", "64")
+
+
+def say(text):
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True)
+
+
+def summary(values):
+    """Median and spread of one figure over its rounds; all values are kept."""
+    median = statistics.median(values)
+    spread = 100 * (max(values) - min(values)) / median if median else 0
+    return {"median": median, "spread_percent": spread, "rounds": values}
+
+
+def ratio(a, b):
+    """Median of the ratios within each round: what disturbs a round disturbs both sides."""
+    return statistics.median(x / y for x, y in zip(a["rounds"], b["rounds"]) if y)
+
+
+def turn_by_turn(generators, rounds, measure):
+    """{name: [measure(generator), ...]} with the generators taking turns."""
+    values = {name: [] for name in generators}
+    for number in range(rounds):
+        for name, generator in generators.items():
+            values[name].append(measure(generator))
+            say(f"  {name} round {number + 1}: {values[name][-1]}")
+    return values
+
+
+def memif(bench, settings):
+    """Highest rate through net_memif, flat out: the relay's fused hairpin beside testpmd."""
+    results = []
+    for legs in settings.memif_legs:
+        for mix in settings.memif_mixes if legs == 10_000 else settings.memif_mixes[:1]:
+            say(f"memif, {legs} legs, {mix}")
+            relay = start_relay(bench.wire("memif"), legs)
+            testpmd = start_testpmd(bench.wire("memif"))
+            generators = {"sotto": Generator(relay, legs, mix), "testpmd": Generator(testpmd, legs, mix)}
+            for generator in generators.values():
+                generator.command(f"run max {settings.warmup}")
+
+            def flat_out(generator):
+                report = generator.command(f"run max {settings.seconds}")
+                return report["received_pps"]
+
+            rates = turn_by_turn(generators, settings.rounds, flat_out)
+            row = {"legs": legs, "mix": mix,
+                   "setup": {k: generators["sotto"].setup["setup"][k]
+                             for k in ("seconds", "allocations_per_second")},
+                   "sotto_rss_bytes": relay.memory_bytes()}
+            for name, values in rates.items():
+                row[f"{name}_pps"] = summary(values)
+            row["ratio"] = ratio(row["sotto_pps"], row["testpmd_pps"])
+            results.append(row)
+            for generator in generators.values():
+                generator.close()
+    # How fast the generator and the port are by themselves: what no forwarder can exceed here.
+    say("memif, the generator's own limit (testpmd --forward-mode=io)")
+    testpmd = start_testpmd(bench.wire("memif"), "io")
+    generator = Generator(testpmd, 10_000, "opus")
+    # Unchanged packets come back as foreign ones: they still go to the server's address.
+    ceiling = []
+    for _ in range(settings.rounds):
+        report = generator.command(f"run max {settings.seconds}")
+        ceiling.append(report["packets"]["foreign"] / report["seconds"])
+    generator.close()
+    return {"runs": results, "port_ceiling_pps": summary(ceiling)}
+
+
+def veth(bench, settings):
+    """Highest rate without loss over veth, and latency at half of coturn's: all three."""
+    results = []
+    for driver in settings.drivers:
+        legs = settings.veth_legs
+        say(f"veth, {driver}, {legs} legs")
+        kernel = "kernel" if driver == "af_packet" else "kernel_af_xdp"
+        generators = {
+            "sotto": Generator(start_relay(bench.wire(driver), legs), legs),
+            "testpmd": Generator(start_testpmd(bench.wire(driver)), legs),
+            "coturn": Generator(start_coturn(bench.wire(kernel)), legs),
+        }
+        for generator in generators.values():
+            generator.command(f"run 20000 {settings.warmup}")
+        searches = {name: [] for name in generators}
+
+        def find(generator):
+            report = generator.command(
+                f"find {settings.trial_seconds} {settings.loss} {settings.precision} 3", 300)
+            best = [t["received_pps"] for t in report["search"]["trials"] if t["passed"]]
+            searches[generator.forwarder.name].append(report["search"]["trials"])
+            return max(best, default=0)
+
+        row = {"driver": driver, "legs": legs, "mix": "opus", "loss_allowed": settings.loss}
+        for name, values in turn_by_turn(generators, settings.veth_rounds, find).items():
+            if not all(values):
+                raise LabError(f"{name} over {driver}: no rate passed with a loss of at most "
+                               f"{settings.loss}; is the machine busy? {searches[name]}")
+            row[f"{name}_pps"] = summary(values)
+        row["over_testpmd"] = ratio(row["sotto_pps"], row["testpmd_pps"])
+        row["over_coturn"] = ratio(row["sotto_pps"], row["coturn_pps"])
+        row["testpmd_over_coturn"] = ratio(row["testpmd_pps"], row["coturn_pps"])
+
+        rate = int(row["coturn_pps"]["median"] / 2)
+
+        def latency(generator):
+            us = generator.command(f"run {rate} {settings.seconds}")["latency_us"]
+            return {k: round(us[k], 1) for k in ("p50", "p99", "p99_9", "max")}
+
+        row["latency_at_pps"] = rate
+        for name, values in turn_by_turn(generators, settings.rounds, latency).items():
+            row[f"{name}_latency_us"] = {k: summary([v[k] for v in values]) for k in values[0]}
+        row["p99_9_over_coturn"] = ratio(row["sotto_latency_us"]["p99_9"],
+                                         row["coturn_latency_us"]["p99_9"])
+        results.append(row)
+        for generator in generators.values():
+            generator.close()
+    return results
+
+
+def memory(bench, settings):
+    """Resident bytes per leg: permission and channel, tables and whatever the daemon holds for it."""
+    legs = settings.memory_legs
+    row = {"legs": legs}
+    # A relay takes its tables when it starts, so what they cost is seen beside a relay for ten legs.
+    say(f"memory, {legs} legs")
+    small = start_relay(bench.wire("memif"), 10)
+    base = small.memory_bytes()
+    small.stop()
+    relay = start_relay(bench.wire("memif"), legs)
+    idle = relay.memory_bytes()
+    generator = Generator(relay, legs)
+    row["sotto"] = {"base_bytes": base, "idle_bytes": idle, "loaded_bytes": relay.memory_bytes()}
+    row["sotto"]["bytes_per_leg"] = (row["sotto"]["loaded_bytes"] - base) / legs
+    generator.close()
+    coturn_legs = min(legs, 10_000)
+    coturn = start_coturn(bench.wire("kernel"))
+    base = coturn.memory_bytes()
+    generator = Generator(coturn, coturn_legs)
+    row["coturn"] = {"legs": coturn_legs, "base_bytes": base, "loaded_bytes": coturn.memory_bytes()}
+    row["coturn"]["bytes_per_leg"] = (row["coturn"]["loaded_bytes"] - base) / coturn_legs
+    generator.close()
+    return row
+
+
+def allocate(bench, settings):
+    """Authenticated Allocate transactions a second, many in flight, over veth (af_packet)."""
+    rates = {"sotto": [], "coturn": []}
+    legs = settings.allocate_legs
+    say(f"allocate, {legs} legs")
+    for number in range(settings.rounds):
+        for name, start, kind in (("sotto", lambda w: start_relay(w, legs, poll="adaptive"), "af_packet"),
+                                  ("coturn", start_coturn, "kernel")):
+            forwarder = start(bench.wire(kind))
+            report = allocate_once(forwarder, legs, settings.window, release=False)
+            rates[name].append(report["setup"]["allocations_per_second"])
+            say(f"  {name} round {number + 1}: {rates[name][-1]:.0f}/s")
+            forwarder.stop()
+    row = {"legs": legs, "window": settings.window}
+    for name, values in rates.items():
+        row[f"{name}_per_second"] = summary(values)
+    row["over_coturn"] = ratio(row["sotto_per_second"], row["coturn_per_second"])
+    return row
+
+
+def workers(bench, settings):
+    """One worker and two, over memif with as many queues, on this machine's two cores."""
+    rates = {1: [], 2: []}
+    say("workers, 10000 legs")
+    generators = {count: Generator(start_relay(bench.wire("memif", count), 10_000, count), 10_000)
+                  for count in rates}
+    for _ in range(settings.rounds):
+        for count, generator in generators.items():
+            rates[count].append(generator.command(f"run max {settings.seconds}")["received_pps"])
+    for generator in generators.values():
+        generator.close()
+    one, two = summary(rates[1]), summary(rates[2])
+    return {"one_pps": one, "two_pps": two, "ratio": ratio(two, one)}
+
+
+def cycles(pps, hz):
+    return hz / pps if pps else 0
+
+
+ALL = {"memif": memif, "veth": veth, "memory": memory, "allocate": allocate, "workers": workers}
+LEGS = {"quick": (10_000,), "full": (1_000, 10_000, 65_536, MAX_LEGS)}
+ALL_DRIVERS = DRIVERS

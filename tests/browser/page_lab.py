@@ -1,0 +1,190 @@
+"""A lab in which people use Sotto's page: sotto-relayd, sotto-signald that serves the page, and a
+browser for each person."""
+
+import json
+
+import relays
+from lab import LabError, run, wait_for
+from netns_test import LabTest
+from page_browser import Page
+from page_camera import write_y4m
+from relays import BIN, SECRET
+
+WEB_ROOT = BIN.parent / "web"
+SCREENSHOTS = BIN.parent / "screenshots"
+
+# Before any script of the page: remembers what WebRTC and the random source were used for.
+_HOOKS = """
+window.hooks = {connections: [], told: [], random: []};
+const Real = RTCPeerConnection;
+window.RTCPeerConnection = class extends Real {
+  constructor(...args) {
+    super(...args);
+    hooks.connections.push(this);
+  }
+  setRemoteDescription(description) {
+    hooks.told.push(description.sdp);
+    return super.setRemoteDescription(description);
+  }
+  addIceCandidate(candidate) {
+    hooks.told.push(candidate.candidate);
+    return super.addIceCandidate(candidate);
+  }
+};
+const random = crypto.getRandomValues.bind(crypto);
+crypto.getRandomValues = (array) => {
+  const filled = random(array);
+  if (array instanceof Uint32Array) hooks.random.push(...[...filled].map((word) => word & 255));
+  else hooks.random.push(...new Uint8Array(filled.buffer, filled.byteOffset, filled.byteLength));
+  return filled;
+};
+window.statistics = async () => {
+  const all = await hooks.connections.at(-1).getStats();
+  const entries = [...all.values()];
+  const transport = entries.find((e) => e.type === 'transport');
+  const pair = all.get(transport.selectedCandidatePairId);
+  const flows = {};
+  for (const e of entries) {
+    if (e.type === 'inbound-rtp') flows[`${e.kind} received`] = e.bytesReceived;
+    if (e.type === 'outbound-rtp') flows[`${e.kind} sent`] = e.bytesSent;
+  }
+  const gathered = entries.filter((e) => e.type === 'local-candidate').map((e) => e.candidateType);
+  return {gathered, local: all.get(pair.localCandidateId), remote: all.get(pair.remoteCandidateId), flows};
+};
+"""
+
+
+class PageTest(LabTest):
+    """self.server is where the page is; self.pages has a browser by name."""
+
+    relay_options = {"policy": "call"}
+    people = ("alice", "bob")
+    ring_s = 40
+
+    @classmethod
+    def setUpClass(cls):
+        if not (WEB_ROOT / "index.html").exists():
+            raise LabError(f"{WEB_ROOT} has no page: build the target sotto_web")
+        super().setUpClass()
+        cls.url = start_signald(cls.lab, cls.server, cls.ring_s)
+        cls.pages = {name: PersonPage(cls.lab.hosts[name], cls.url, number)
+                     for number, name in enumerate(cls.people)}
+
+    @classmethod
+    def add_hosts(cls):
+        cls.server = cls.lab.lan_host("server", 20)
+        for name in cls.people:
+            if name not in cls.lab.hosts:
+                cls.lab.remote_host(name)
+
+    def tearDown(self):
+        failed = any(test is self for test, _ in
+                     self._outcome.result.failures + self._outcome.result.errors)
+        if failed:
+            for name, page in self.pages.items():
+                page.screenshot(SCREENSHOTS / f"failed-{self._testMethodName}-{name}.png")
+                print(f"{name} complains: {page.errors()}")
+        super().tearDown()
+
+
+class PersonPage(Page):
+    def __init__(self, host, url, number):
+        camera = host.lab.path / f"{host.name}.y4m"
+        write_y4m(camera, number)
+        super().__init__(host, url, camera)
+        self.url = url
+        self.devtools("Page.addScriptToEvaluateOnNewDocument", source=_HOOKS)
+        self.open(url)
+
+    def sign_in(self, name):
+        self.fill("Your name", name)
+        self.click("Continue")
+        self.wait_text("Nobody here yet.")
+
+    def switch(self, setting):
+        self.click("Settings")
+        self.click(setting)
+        self.click("Close")
+
+    def invite(self, whom):
+        """Returns the link."""
+        self.click("Invite")
+        self.fill("Who is it for?", whom)
+        self.click("Make the invitation")
+        link = self.value("Invitation link")
+        self.click("Close")
+        return link
+
+    def accept(self, link, by):
+        self.open(link)
+        self.wait_text(f"{by}")
+        self.click("Add")
+        self.wait_text("is in your contacts")
+
+    def statistics(self):
+        return self.call("statistics")
+
+    def hooks(self):
+        """{told: [descriptions and candidates that WebRTC was given], random: bytes}"""
+        hooks = json.loads(self.run("return JSON.stringify({told: hooks.told, random: hooks.random})"))
+        return {"told": hooks["told"], "random": bytes(hooks["random"])}
+
+    def account_secret(self):
+        """From the link for another device, as its owner could see it."""
+        self.click("Settings")
+        self.click("Show the code")
+        link = self.value("Secret link")
+        self.click("Close")
+        return link
+
+
+def start_signald(lab, host, ring_s):
+    """The server, with development identities; returns the page's address."""
+    folder = lab.path / "signald"
+    folder.mkdir()
+    run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+         "-keyout", folder / "key.pem", "-out", folder / "cert.pem", "-days", "2",
+         "-subj", "/CN=sotto", "-addext", f"subjectAltName=IP:{host.ip[4]}"])
+    config = folder / "signald.toml"
+    config.write_text(f"""
+[server]
+listen = ["{host.ip[4]}:443"]
+tls_cert = "{folder}/cert.pem"
+tls_key = "{folder}/key.pem"
+web_root = "{WEB_ROOT}"
+
+[identity]
+development = true
+development_anywhere = true
+
+[store]
+path = "{folder}/signald.db"
+
+[calls]
+ring_s = {ring_s}
+notice_interval_s = 1
+
+[[relay]]
+name = "relay"
+control = "unix:{lab.path}/relay.sock"
+urls = ["turn:192.0.2.10:3478?transport=udp"]
+secret = "{SECRET}"
+
+[process]
+user = "root"
+""")
+    config.chmod(0o600)
+    ready = relays._ReadinessSocket(folder / "notify")
+    process = host.start(BIN / "sotto-signald", "--config", config,
+                         env={"NOTIFY_SOCKET": str(ready.path)})
+
+    def is_ready():
+        if process.returncode is not None:
+            raise LabError(f"sotto-signald ended with {process.returncode}:\n{process.output()}")
+        return ready.seen()
+
+    try:
+        wait_for("sotto-signald getting ready", 20, is_ready)
+    finally:
+        ready.close()
+    return f"https://{host.ip[4]}/"

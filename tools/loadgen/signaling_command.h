@@ -1,0 +1,14 @@
+// The command line of `sotto-loadgen signaling`.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <functional>
+
+namespace sotto::tools {
+
+// Adds the subcommand; when it is given, `chosen` runs it and returns the exit code.
+void AddSignalingCommand(CLI::App& app, const std::atomic<bool>& stop,
+                         std::function<int()>& chosen);
+
+}  // namespace sotto::tools

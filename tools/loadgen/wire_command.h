@@ -1,0 +1,13 @@
+// The command line of `sotto-loadgen wire`.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <functional>
+
+namespace sotto::tools {
+
+// Adds the subcommand; when it is given, `chosen` runs it and returns the exit code.
+void AddWireCommand(CLI::App& app, const std::atomic<bool>& stop, std::function<int()>& chosen);
+
+}  // namespace sotto::tools
