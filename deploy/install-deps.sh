@@ -10,7 +10,7 @@ set -eu
 build="
   cmake g++ ninja-build ccache pkg-config
   libabsl-dev libbenchmark-dev libboost1.81-dev libcap-dev libcli11-dev libdpdk-dev libfmt-dev
-  libgmock-dev libgrpc++-dev libgtest-dev libjwt-dev libprotobuf-dev libseccomp-dev libsodium-dev
+  libgmock-dev libgrpc++-dev libgtest-dev libjansson-dev libjwt-dev libprotobuf-dev libseccomp-dev libsodium-dev
   libspdlog-dev libsqlite3-dev libssl-dev libsystemd-dev libtomlplusplus-dev nlohmann-json3-dev
   protobuf-compiler protobuf-compiler-grpc"
 # What deploy/quickstart.sh lays its network with.

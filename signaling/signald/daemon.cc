@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <google/protobuf/stubs/logging.h>
 #include <sodium.h>
 #include <sys/resource.h>
 
@@ -33,6 +34,9 @@
 
 namespace sotto::signaling {
 namespace {
+
+// A decision takes a millisecond or so with its fsync, and a call may take 20 ms to ring.
+constexpr std::chrono::milliseconds kReleaseEvery(5);
 
 namespace asio = boost::asio;
 
@@ -211,8 +215,8 @@ class Server {
                           fmt::format("[store] path: {}", Text(store.status())));
     }
     store_.emplace(
-        StoreThreadOptions{}, config_.decider, key_, *std::move(store),
-        [this](std::function<void()> call) { Post(std::move(call)); },
+        StoreThreadOptions{.release_every = kReleaseEvery}, config_.decider, key_,
+        *std::move(store), [this](std::function<void()> call) { Post(std::move(call)); },
         [] { return ClockNow().unix_s(); });
     store_client_.emplace(*store_);
     return absl::OkStatus();
@@ -364,6 +368,8 @@ absl::Status CheckFiles(const SignaldConfig& config) { return LoadFiles(config).
 
 absl::Status RunDaemon(const std::string& config_path, const SignaldConfig& config) {
   if (sodium_init() < 0) return absl::InternalError("libsodium can't start.");
+  // Or a client could fill the log: protobuf writes a line for each string that isn't UTF-8.
+  google::protobuf::SetLogHandler(nullptr);
   ConfigureLog(config.log);
   for (const std::string& warning : config.warnings) Log(LogLevel::kWarning, warning);
   Server server(config_path, config);

@@ -144,8 +144,14 @@ class ServiceWorld {
     Settle();  // the upkeep of the start
   }
 
-  std::string Identity(std::string_view account) const {
-    return issuer_.Issue(*AccountId::Parse(account), now.unix_s()).value();
+  // Made anew after an hour.
+  std::string Identity(const std::string& account) {
+    auto& [issued_s, jwt] = identities_issued_[account];
+    if (jwt.empty() || now.unix_s() >= issued_s + 3600) {
+      issued_s = now.unix_s();
+      jwt = issuer_.Issue(*AccountId::Parse(account), issued_s).value();
+    }
+    return jwt;
   }
 
   ConnectionForTest& Connect() {
@@ -203,6 +209,7 @@ class ServiceWorld {
 
  private:
   std::vector<std::unique_ptr<ConnectionForTest>> connections_;
+  std::map<std::string, std::pair<int64_t, std::string>> identities_issued_;
 };
 
 // A device with a session, which acknowledges what it gets.

@@ -1,6 +1,7 @@
 #include "signaling/store/store_thread.h"
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -68,7 +69,9 @@ class StoreThread::Impl {
     for (;;) {
       auto batch = std::make_shared<Batch>(Take());
       if (batch->empty()) return;
+      const auto began = std::chrono::steady_clock::now();
       RunBatch(*batch);
+      AwaitRelease(began);
       post_([batch] {
         for (Item& item : *batch) {
           std::visit(
@@ -83,6 +86,13 @@ class StoreThread::Impl {
         }
       });
     }
+  }
+
+  void AwaitRelease(std::chrono::steady_clock::time_point began) const {
+    const auto every = options_.release_every;
+    if (every.count() == 0) return;
+    const auto took = std::chrono::steady_clock::now() - began;
+    std::this_thread::sleep_until(began + (took / every + 1) * every);
   }
 
   // Waits for work; nothing once there is none and none will come.

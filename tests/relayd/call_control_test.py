@@ -1,6 +1,5 @@
 """Call control from outside: who gets in, and what arming, disarming and ending a call does to media."""
 
-import os
 import pathlib
 import re
 import socket
@@ -12,9 +11,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "netns"))
 
-import grpc
-from call_control import CallControl, leg_of
-from lab import LabError, wait_for
+from call_control import CallControl, grpc, leg_of
+from lab import wait_for
 from netns_test import LabTest, main
 from turn import ChannelData, Client, DataIndication, TurnError, time_limited
 

@@ -293,6 +293,20 @@ class Life(unittest.TestCase):
         silent.settimeout(5)
         self.assertEqual(silent.recv(1), b"")
 
+    def test_clients_cant_write_to_the_log(self):
+        daemon = self.start(self.folder.config() + '[log]\nlevel = "debug"\n')
+        client = self.client(daemon)
+        marker = b"marker\xff\n"
+        for frame in (marker, encode({3: {1: marker}}), encode({3: {1: b"marker", 2: marker}})):
+            stranger = WebSocket(daemon.connect())
+            stranger.send(frame)
+            self.assertIn(stranger.receive_close(), (4400, 4401))
+        client.request(websocket_client.GET_KEYS, {1: "marker"})
+        client.websocket.send(encode({1: 2, websocket_client.GET_KEYS: {1: marker}}))
+        self.assertEqual(client.websocket.receive_close(), 4400)
+        self.assertNotIn("marker", daemon.read_log())
+        self.assertNotIn("libprotobuf", daemon.read_log())
+
     def test_silence_after_the_upgrade_ends(self):
         daemon = self.start()
         websocket = WebSocket(daemon.connect())

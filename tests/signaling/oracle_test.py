@@ -111,15 +111,23 @@ class OracleTest(unittest.TestCase):
             print(f"{name}: {what}: least p {p:.3g}, distance {far:.3f} ({' and '.join(pair)}); "
                   f"medians in us: {medians}", file=sys.stderr)
             if far > BOUNDED[what] if what in BOUNDED else p < bound:
-                leaks.append(f"{what} tells {pair[0]} from {pair[1]}: p = {p:.3g}, bound {bound:.3g}; "
-                             f"distance {far:.3f}")
-        self.assertEqual(leaks, [])
+                leaks.append((what, f"tells {pair[0]} from {pair[1]}: p = {p:.3g}, bound {bound:.3g}; "
+                                    f"distance {far:.3f}"))
+        return leaks
+
+    def judge_run(self, name, *options):
+        """Of what one run suspects, a leak shows in another; chance, and a machine's bad moment, don't."""
+        suspects = self.judge(name, *self.run_probe(*options))
+        if suspects:
+            again = self.judge(f"{name}, again", *self.run_probe(*options))
+            confirmed = {what for what, _ in suspects} & {what for what, _ in again}
+            self.assertEqual([leak for leak in again if leak[0] in confirmed], [])
 
     def test_a_caller_cannot_tell(self):
-        self.judge("idle", *self.run_probe())
+        self.judge_run("idle")
 
     def test_a_caller_cannot_tell_while_the_server_is_busy(self):
-        self.judge("busy", *self.run_probe("--load"))
+        self.judge_run("busy", "--load")
 
 
 if __name__ == "__main__":

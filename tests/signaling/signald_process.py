@@ -92,12 +92,14 @@ class Daemon:
         self.notify.bind(str(socket_path))
         self.log = open(folder.path / "log", "w+")
         self.connections = []
+        # AddressSanitizer would hold on to what is freed, and memory is measured here.
+        sanitizer = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"
         self.process = subprocess.Popen(
             [signald, "--config", config_path],
             stdin=subprocess.DEVNULL,
             stdout=self.log,
             stderr=self.log,
-            env=dict(os.environ, NOTIFY_SOCKET=str(socket_path)),
+            env=dict(os.environ, NOTIFY_SOCKET=str(socket_path), ASAN_OPTIONS=sanitizer),
         )
         status = self.wait_notified("READY=1")
         self.port = int(re.search(r"127\.0\.0\.1:(\d+)", status).group(1))
