@@ -22,7 +22,7 @@ command -v npm >/dev/null 2>&1 || web="nodejs npm"
 # libclang-rt-14-dev and llvm: fuzz targets and readable sanitizer reports. coturn, chromium: the
 # clients and the relay that Sotto is tested against. python3-grpcio, openssl: a client of call control.
 test="
-  chromium chromium-driver clang coturn libclang-rt-14-dev llvm openssl python3-grpcio
+  chromium chromium-driver clang coturn dpdk-dev libclang-rt-14-dev llvm openssl python3-grpcio
   python3-protobuf"
 
 list=no

@@ -12,7 +12,7 @@ import time
 
 import chart
 import measures
-from forwarders import MAX_LEGS, ROOT, Bench, LabError
+from forwarders import MAX_LEGS, ROOT, Bench, LabError, go_before_others
 
 
 @dataclasses.dataclass
@@ -29,8 +29,8 @@ class Settings:
     drivers: tuple = measures.ALL_DRIVERS
     veth_legs: int = 1_000
     memory_legs: int = 10_000
-    allocate_legs: int = 20_000
-    window: int = 256
+    allocate_legs: int = 10_000
+    window: int = 128
 
 
 QUICK = Settings(rounds=1, veth_rounds=1, seconds=1, trial_seconds=0.5, warmup=0.3, precision=0.1,
@@ -107,8 +107,26 @@ def table(named):
         wanted = "" if target is None else f"{'>=' if target[1] else '<='} {target[0]:g}"
         met = (value is not None and target is not None and
                (value >= target[0] if target[1] else value <= target[0]))
-        lines.append(f"{name:36} {shown:>10} {wanted:>10}{'' if value is None or not target else '  met' if met else '  NOT MET'}")
+        verdict = "" if value is None or not target else "  met" if met else "  NOT MET"
+        lines.append(f"{name:36} {shown:>10} {wanted:>10}{verdict}")
     return "\n".join(lines)
+
+
+def notes(results):
+    """What the ratios can't say about themselves."""
+    rows = [(f"memif, {row['legs']} legs, {row['mix']}", row)
+            for row in results.get("memif", {}).get("runs", [])]
+    rows += [(f"veth, {row['driver']}", row) for row in results.get("veth", [])]
+    lines = []
+    for label, row in rows:
+        bounded = [who for who in ("sotto", "testpmd", "coturn")
+                   if row.get(f"{who}_bounded_by_generator")]
+        if bounded:
+            lines.append(f"{label}: the generator, not {' or '.join(bounded)}, was the slower one; "
+                         "its real rate is higher.")
+    if "workers" in results and results["machine"]["cpus"] < 3:
+        lines.append("workers: two cores; the second worker shares one with the generator.")
+    return lines
 
 
 def main():
@@ -119,6 +137,7 @@ def main():
     parser.add_argument("--rounds", type=int, help="turns of each forwarder")
     parser.add_argument("--loss", type=float, help="share of packets that may be lost (0)")
     parser.add_argument("--legs", help="for memif, with commas")
+    parser.add_argument("--drivers", help="for veth, with commas: af_packet, af_xdp")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build/bench",
                         help="folder for e2e.json and e2e.svg")
     parser.add_argument("--bin", default=ROOT / "build/release/bin", help="folder with the binaries")
@@ -130,10 +149,13 @@ def main():
         settings.loss = args.loss
     if args.legs:
         settings.memif_legs = tuple(int(legs) for legs in args.legs.split(","))
+    if args.drivers:
+        settings.drivers = tuple(args.drivers.split(","))
     wanted = args.only.split(",")
     if unknown := set(wanted) - set(measures.ALL):
         parser.error(f"--only {','.join(unknown)}: there are {', '.join(measures.ALL)}")
 
+    go_before_others()
     began = time.monotonic()
     results = {"machine": machine(), "settings": dataclasses.asdict(settings)}
     failures = {}
@@ -145,13 +167,15 @@ def main():
             failures[name] = str(error)
             print(f"{name}: {error}", file=sys.stderr)
     results["failures"] = failures
+    results["notes"] = notes(results)
     results["ratios"] = ratios(results)
     results["seconds"] = time.monotonic() - began
     results["machine"]["load_after"] = os.getloadavg()[0]
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "e2e.json").write_text(json.dumps(results, indent=2) + "\n")
     (args.out / "e2e.svg").write_text(chart.draw(results))
-    print(json.dumps(results, indent=2) if args.json else table(results["ratios"]))
+    print(json.dumps(results, indent=2) if args.json else
+          "\n".join([table(results["ratios"]), *results["notes"]]))
     return 1 if failures else 0
 
 

@@ -111,30 +111,33 @@ WireTemplate WirePackets::TemplateFor(uint32_t leg) const {
 }
 
 size_t WirePackets::Write(WireTemplate& from, uint64_t time, uint8_t* out) const {
-  const uint32_t sequence = from.sequence++;
+  const uint32_t sequence = from.sequence;
   const size_t index = mix_.IndexFor(from.leg, sequence);
   const uint16_t payload = mix_.payload(index);
   const auto udp_length = static_cast<uint16_t>(payload + 12);
   const auto ip_length = static_cast<uint16_t>(payload + 32);
 
-  // The whole line in one go; what lies behind the header is written over below.
+  // The whole line in one go; what lies behind the header is written over below. Nothing that was
+  // just stored is loaded again in another width, neither here nor for the sums: that would stall.
   std::memcpy(out, &from, sizeof(from));
+  from.sequence = sequence + 1;
   StoreBe16(out + kIp + 2, ip_length);
   const uint16_t ip_checksum = relay::ChecksumOf(uint64_t{from.ip_sum} + SumWord(ip_length));
   std::memcpy(out + kIp + 10, &ip_checksum, 2);
   StoreBe16(out + kUdp + 4, udp_length);
   StoreBe16(out + kChannel + 2, payload);
   StoreBe32(out + kPayload, from.leg);
-  // Sequence and time; the time's upper 16 bits are cut off.
-  StoreBe32(out + kPayload + 4, sequence);
-  StoreBe16(out + kPayload + 8, static_cast<uint16_t>(time >> 32));
-  StoreBe32(out + kPayload + 10, static_cast<uint32_t>(time));
+  const uint64_t sequence_and_time =
+      relay::ByteSwap(uint64_t{sequence} << 32 | static_cast<uint32_t>(time >> 16));
+  const uint16_t time_end = relay::ByteSwap(static_cast<uint16_t>(time));
+  std::memcpy(out + kPayload + 4, &sequence_and_time, 8);
+  std::memcpy(out + kPayload + 12, &time_end, 2);
   std::memcpy(out + kPayload + kStamp, fill_.data(), payload - kStamp);
 
   // The UDP length counts twice: in the pseudo-header and in the header.
   const uint64_t sum = uint64_t{from.udp_sum} + 2 * uint64_t{SumWord(udp_length)} +
-                       SumWord(payload) + SumWords(out + kPayload + 4, kStamp - 4) +
-                       fill_sum_[index];
+                       SumWord(payload) + (sequence_and_time & UINT32_MAX) +
+                       (sequence_and_time >> 32) + time_end + fill_sum_[index];
   const uint16_t udp_checksum = relay::UdpChecksumField(relay::ChecksumOf(sum));
   std::memcpy(out + kUdp + 6, &udp_checksum, 2);
   return kPayload + payload;
