@@ -79,8 +79,8 @@ failed=no
 for preset in "${presets[@]}"; do
   began=$SECONDS
   echo "== $preset"
-  if ! build "$preset"; then
-    summary+=("$preset: does not build")
+  if ! build "$preset" 2>&1 | tee "build/$preset.build.log"; then
+    summary+=("$preset: does not build: $(grep -m 3 -E 'error:|FAILED:|CMake Error' "build/$preset.build.log" | cut -c 1-300)")
     failed=yes
     continue
   fi
@@ -88,6 +88,12 @@ for preset in "${presets[@]}"; do
   log=build/$preset/tests.log
   test_preset "$preset" 2>&1 | tee "$log" || failed=yes
   result=$(grep -E '% tests passed|No tests were found' "$log" || echo "ctest did not finish")
+  # By name, with the last that they said: whoever reads this may have these lines alone.
+  while read -r name; do
+    result+=$'\n'"  $name failed; it ended:"$'\n'
+    result+=$(sed -nE "/ Test +#[0-9]+: ${name//./\\.} \.+\**[A-Z]/,/^( *[0-9]+\/[0-9]+ Test| +Start)/p" "$log" |
+      grep -v '^ *$' | tail -n 25 | cut -c 1-300 | sed 's/^/    /')
+  done < <(sed -nE 's/^\t +[0-9]+ - (.*) \((Failed|Timeout|SEGFAULT|Subprocess aborted|Not Run|.*Exception.*)\).*/\1/p' "$log")
   # A test that didn't run shows nothing: as root, all can.
   if [ $quick = no ] && grep -qE '\*\*\*(Skipped|Not Run)' "$log"; then
     result+="; some were skipped"
