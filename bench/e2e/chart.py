@@ -33,15 +33,24 @@ def _panels(results):
                    [(f"net_{row['driver']}, {_si(row['latency_at_pps'])}pps",
                      [(who, row[f"{who}_latency_us"][key]) for who in everyone])
                     for row in results["veth"]])
+    if "adaptive" in results:
+        yield ('veth, latency p99 with poll = "adaptive" and "busy"', "us",
+               [(f"{_si(at['pps'])}pps, {poll}", [("sotto", at[f"{poll}_us"]["p99"])])
+                for at in results["adaptive"]["rates"] for poll in ("adaptive", "busy")])
     if "allocate" in results:
-        yield ("Authenticated allocations", "per second",
-               [("many in flight", [(who, results["allocate"][f"{who}_per_second"])
-                                    for who in ("sotto", "coturn")])])
+        yield ("veth, authenticated allocations, many in flight", "per second",
+               [(f"net_{row['driver']}", [(who, row[f"{who}_per_second"]) for who in ("sotto", "coturn")])
+                for row in results["allocate"]])
     if "memory" in results:
-        yield ("Memory", "bytes per leg",
-               [("tables included", [(who, {"median": results["memory"][who]["bytes_per_leg"],
-                                            "rounds": [results["memory"][who]["bytes_per_leg"]]})
-                                     for who in ("sotto", "coturn")])])
+        yield ("Memory, tables included", "bytes per leg",
+               [(f"up to {results['memory']['sotto']['runs'][1]['legs']:,} legs",
+                 [(who, {"median": results["memory"][who]["bytes_per_leg"],
+                         "rounds": [results["memory"][who]["bytes_per_leg"]]})
+                  for who in ("sotto", "coturn")])])
+    if "micro" in results:
+        yield ("Worker alone, fused hairpin, random arrival", "cycles per packet",
+               [(f"{int(legs):,} legs", [("sotto", cycles)])
+                for legs, cycles in sorted(results["micro"]["cycles"].items())])
 
 
 def draw(results):

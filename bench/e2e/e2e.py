@@ -28,14 +28,21 @@ class Settings:
     memif_mixes: tuple = measures.MIXES
     drivers: tuple = measures.ALL_DRIVERS
     veth_legs: int = 1_000
-    memory_legs: int = 10_000
-    allocate_legs: int = 10_000
+    memory_legs: tuple = (10_000, 200_000)  # few and many
+    allocate_legs: int = 15_000
+    allocate_rounds: int = 5
     window: int = 128
+    idle_seconds: float = 5
+    adaptive_seconds: float = 2
+    adaptive_rates: tuple = (500, 5_000, 50_000)
+    micro_legs: tuple = (10_000, 1_000, 1_048_576)  # two workers: with the first
+    micro_rounds: int = 3
 
 
 QUICK = Settings(rounds=1, veth_rounds=1, seconds=1, trial_seconds=0.5, warmup=0.3, precision=0.1,
                  memif_legs=measures.LEGS["quick"], memif_mixes=("opus",), drivers=("af_packet",),
-                 allocate_legs=5_000)
+                 memory_legs=(1_000, 20_000), allocate_rounds=3, idle_seconds=2, adaptive_seconds=1,
+                 adaptive_rates=(5_000,), micro_legs=(10_000, 1_000), micro_rounds=1)
 
 
 def machine():
@@ -51,21 +58,34 @@ def machine():
 
 
 def ratios(results):
-    """Every ratio that the project promises something about, by name; null if it was not measured."""
+    """Every figure that the project promises something about, by name; null if it was not measured.
+    growth_..., two_workers_... and burst_... are of the worker without ports (micro): over memif a
+    second worker would share its core with the generator."""
     named = dict.fromkeys((
         "memif_over_testpmd_10000", "memif_over_testpmd_million", "af_packet_over_testpmd",
         "af_xdp_over_testpmd", "af_packet_over_coturn", "af_xdp_over_coturn",
         "testpmd_over_coturn_af_packet", "testpmd_over_coturn_af_xdp",
-        "p99_9_over_coturn_af_packet", "p99_9_over_coturn_af_xdp", "growth_1000_to_million",
-        "two_workers_over_one", "bytes_per_leg", "coturn_bytes_per_leg", "allocate_over_coturn"))
+        "p99_9_over_coturn_af_packet", "p99_9_over_coturn_af_xdp", "burst_cycles_10000",
+        "burst_cycles_million", "growth_1000_to_million", "memif_growth_1000_to_million",
+        "two_workers_over_one", "memif_two_workers_over_one", "bytes_per_leg", "coturn_bytes_per_leg",
+        "core_transactions_per_second", "allocate_over_coturn_af_packet",
+        "allocate_over_coturn_af_xdp", "adaptive_idle_cpu", "adaptive_p99_us", "busy_p99_us"))
+    if "micro" in results:
+        cycles = {legs: found["median"] for legs, found in results["micro"]["cycles"].items()}
+        named["burst_cycles_10000"] = cycles[10_000]
+        named["burst_cycles_million"] = cycles.get(1_048_576)
+        if 1_048_576 in cycles:
+            named["growth_1000_to_million"] = cycles[1_048_576] / cycles[1_000]
+        named["two_workers_over_one"] = results["micro"]["two_workers_over_one"]["median"]
+        named["core_transactions_per_second"] = results["micro"]["transactions_per_second"]["median"]
     if "memif" in results:
         opus = {row["legs"]: row for row in results["memif"]["runs"] if row["mix"] == "opus"}
         for legs, name in ((10_000, "10000"), (MAX_LEGS, "million")):
             if legs in opus:
                 named[f"memif_over_testpmd_{name}"] = opus[legs]["ratio"]
         if 1_000 in opus and MAX_LEGS in opus:
-            named["growth_1000_to_million"] = (opus[1_000]["sotto_pps"]["median"] /
-                                               opus[MAX_LEGS]["sotto_pps"]["median"])
+            named["memif_growth_1000_to_million"] = (opus[1_000]["sotto_pps"]["median"] /
+                                                     opus[MAX_LEGS]["sotto_pps"]["median"])
     for row in results.get("veth", []):
         driver = row["driver"]
         named[f"{driver}_over_testpmd"] = row["over_testpmd"]
@@ -75,10 +95,15 @@ def ratios(results):
     if "memory" in results:
         named["bytes_per_leg"] = results["memory"]["sotto"]["bytes_per_leg"]
         named["coturn_bytes_per_leg"] = results["memory"]["coturn"]["bytes_per_leg"]
-    if "allocate" in results:
-        named["allocate_over_coturn"] = results["allocate"]["over_coturn"]
+    for row in results.get("allocate", []):
+        named[f"allocate_over_coturn_{row['driver']}"] = row["over_coturn"]
+    if "adaptive" in results:
+        named["adaptive_idle_cpu"] = results["adaptive"]["idle_cpu_percent"]
+        at = next(at for at in results["adaptive"]["rates"] if at["pps"] == 5_000)
+        for poll in ("adaptive", "busy"):
+            named[f"{poll}_p99_us"] = at[f"{poll}_us"]["p99"]["median"]
     if "workers" in results:
-        named["two_workers_over_one"] = results["workers"]["ratio"]
+        named["memif_two_workers_over_one"] = results["workers"]["ratio"]
     return named
 
 
@@ -92,10 +117,16 @@ TARGETS = {
     "af_xdp_over_coturn": (3.5, True),
     "p99_9_over_coturn_af_packet": (0.5, False),
     "p99_9_over_coturn_af_xdp": (0.5, False),
+    "burst_cycles_10000": (150, False),
+    "burst_cycles_million": (250, False),
     "growth_1000_to_million": (2.5, False),
+    "memif_growth_1000_to_million": (2.5, False),
     "two_workers_over_one": (1.8, True),
     "bytes_per_leg": (512, False),
-    "allocate_over_coturn": (10, True),
+    "core_transactions_per_second": (100_000, True),
+    "allocate_over_coturn_af_packet": (10, True),
+    "allocate_over_coturn_af_xdp": (10, True),
+    "adaptive_idle_cpu": (5, False),
 }
 
 
@@ -103,7 +134,7 @@ def table(named):
     lines = [f"{'measure':36} {'here':>10} {'target':>10}"]
     for name, value in named.items():
         target = TARGETS.get(name)
-        shown = "not run" if value is None else f"{value:.3g}"
+        shown = "not run" if value is None else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
         wanted = "" if target is None else f"{'>=' if target[1] else '<='} {target[0]:g}"
         met = (value is not None and target is not None and
                (value >= target[0] if target[1] else value <= target[0]))

@@ -26,6 +26,9 @@ from lab import LabError, Process, run, wait_for  # noqa: E402
 
 USER, PASSWORD, REALM = "bench", "a-long-enough-password", "example.org"
 SERVER_MAC, GENERATOR_MAC = "02:00:00:00:00:0a", "02:00:00:00:00:0b"
+# Over net_af_packet the kernel sees each frame too. What isn't to its interface's own address it drops
+# at once, so forwarders on DPDK have another, as the generator does by itself.
+FORWARDER_MAC = "02:00:00:00:00:1a"
 SERVER_CPU, GENERATOR_CPU = 0, 1
 SUBNET, SERVER_IP, CLIENTS = "10.0.0.0/8", "10.0.0.1", "10.1.0.0/16"
 # Relayed ports are from 1024 on; 16 relay addresses have room for MAX_LEGS, which is also what
@@ -135,10 +138,10 @@ class Wire:
 
 
 class Forwarder:
-    """A running one of the three. `name` is for reports."""
+    """A running one of the three. `name` is for reports; `login` are the generator's arguments."""
 
-    def __init__(self, name, wire, process, mirror=False):
-        self.name, self.wire, self.process, self.mirror = name, wire, process, mirror
+    def __init__(self, name, wire, process, login=("--user", USER, "--password", PASSWORD)):
+        self.name, self.wire, self.process, self.login = name, wire, process, login
 
     def check(self):
         if self.process.returncode is not None:
@@ -155,6 +158,12 @@ class Forwarder:
         self.go_on()
         self.process.stop()
 
+    def cpu_seconds(self):
+        """CPU time of all its threads, user and system."""
+        stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()
+        user, system = stat.rsplit(")", 1)[1].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
     def memory_bytes(self):
         """Resident memory that isn't of files: what DPDK shares (memfd) counts."""
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
@@ -163,7 +172,8 @@ class Forwarder:
         return kib * 1024
 
 
-def start_relay(wire, legs, workers=1, poll="adaptive"):
+def start_relay(wire, legs, workers=1, poll="adaptive", policy="relay"):
+    """`policy`: "relay", or "call" with each call armed at once."""
     bench = wire.bench
     port, vdev = wire.vdev("server")
     addresses = -(-legs // PORTS_PER_ADDRESS)
@@ -180,6 +190,7 @@ poll = "{poll}"
 max_allocations = {max(legs, 2)}
 [[interface]]
 port = "{port}"
+{f'mac = "{FORWARDER_MAC}"' if wire.kind == "af_packet" else ""}
 addresses = [{", ".join(f'"{ip}/8"' for ip in [SERVER_IP, *relayed])}]
 [turn]
 realm = "{REALM}"
@@ -187,9 +198,11 @@ listen = ["{SERVER_IP}:3478"]
 relay_addresses = [{", ".join(f'"{ip}"' for ip in relayed)}]
 relay_ports = "1024-65535"
 [turn.auth]
-users = {{ {USER} = "{PASSWORD}" }}
+{f'users = {{ {USER} = "{PASSWORD}" }}' if policy != "call" else f'shared_secrets = ["{PASSWORD}"]'}
 [turn.peers]
-policy = "relay"
+policy = "{policy}"
+{'[turn.calls]' if policy == "call" else ""}
+{'arm = "at-once"' if policy == "call" else ""}
 [turn.limits]
 # The generator's thousands of clients share a few prefixes.
 requests_per_prefix = 1000000
@@ -205,6 +218,8 @@ level = "info"
         ready.setblocking(False)
         process = wire.start("server", [bench.bin / "sotto-relayd", "--config", config], env={"NOTIFY_SOCKET": str(notify)})
         relay = Forwarder("sotto", wire, process)
+        if policy == "call":
+            relay.login = ("--call-policy", "--secret", PASSWORD)
 
         def is_ready():
             relay.check()
@@ -225,7 +240,8 @@ def start_testpmd(wire, mode="5tswap"):
         "--no-telemetry", "-m", "512", f"--lcores={lcores}", f"--vdev={vdev}", "--",
         f"--forward-mode={mode}", "--nb-cores=1", "--rxd=1024", "--txd=1024", "--burst=32",
         "--total-num-mbufs=65536", "--auto-start", "--stats-period=3600", "--no-lsc-interrupt"])
-    testpmd = Forwarder("testpmd", wire, process, mirror=True)
+    mac = FORWARDER_MAC if wire.kind == "af_packet" else SERVER_MAC
+    testpmd = Forwarder("testpmd", wire, process, login=("--mirror", "--mac", mac))
 
     def is_forwarding():
         testpmd.check()
@@ -250,6 +266,8 @@ def start_coturn(wire):
         return ":0D96 " in table
 
     wait_for("coturn listening", 20, is_listening)
+    # Its relay threads are set up after that, and clients who come in between may never be answered.
+    time.sleep(1)
     return coturn
 
 
@@ -262,11 +280,7 @@ class Generator:
         args = [wire.bench.bin / "sotto-loadgen", "wire", "--control", "--eal",
                 f"--lcores=0@{GENERATOR_CPU} --vdev={vdev}", "--port", port, "--queues",
                 wire.queues, "--server", f"{SERVER_IP}:3478", "--clients", CLIENTS, "--legs", legs,
-                "--mix", mix, "--order", order, "--no-release"]
-        if forwarder.mirror:
-            args += ["--mirror", "--mac", SERVER_MAC]
-        else:
-            args += ["--user", USER, "--password", PASSWORD]
+                "--mix", mix, "--order", order, "--no-release", *forwarder.login]
         self.forwarder = forwarder
         self._process = start_generator(wire, args)
         self.setup = self._read(seconds)
@@ -338,7 +352,7 @@ def allocate_once(forwarder, legs, window=128, release=True):
     args = [wire.bench.bin / "sotto-loadgen", "wire", "--json", "--allocate-only", "--eal",
             f"--lcores=0@{GENERATOR_CPU} --vdev={vdev}", "--port", port, "--queues", wire.queues,
             "--server", f"{SERVER_IP}:3478", "--clients", CLIENTS, "--legs", legs, "--window", window,
-            "--user", USER, "--password", PASSWORD, *([] if release else ["--no-release"])]
+            *forwarder.login, *([] if release else ["--no-release"])]
     process = start_generator(wire, args)
     out, err = process.communicate(timeout=300)
     if process.returncode != 0:

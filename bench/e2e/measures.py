@@ -4,15 +4,18 @@ Forwarders take turns (A B A B); a figure is the median of its rounds, and its s
 the rounds in percent of the median.
 """
 
+import json
 import statistics
 import sys
 import time
 
-from forwarders import (DRIVERS, MAX_LEGS, Generator, allocate_once, start_coturn, start_relay,
+from forwarders import (DRIVERS, MAX_LEGS, Generator, allocate_once, pinned, start_coturn, start_relay,
                         start_testpmd)
-from lab import LabError
+from lab import LabError, run
 
 MIXES = ("opus", "64")
+# With 64,512 ports coturn says that it is full (508) at about 20,000 legs.
+COTURN_LEGS = 10_000
 
 
 def say(text):
@@ -142,48 +145,115 @@ def veth(bench, settings):
 
 
 def memory(bench, settings):
-    """Resident bytes per leg: permission and channel, tables and whatever the daemon holds for it."""
-    legs = settings.memory_legs
-    row = {"legs": legs}
-    # A relay takes its tables when it starts, so what they cost is seen beside a relay for ten legs.
-    say(f"memory, {legs} legs")
-    small = start_relay(bench.wire("memif"), 10)
-    base = small.memory_bytes()
-    small.stop()
-    relay = start_relay(bench.wire("memif"), legs)
-    idle = relay.memory_bytes()
-    generator = Generator(relay, legs)
-    row["sotto"] = {"base_bytes": base, "idle_bytes": idle, "loaded_bytes": relay.memory_bytes()}
-    row["sotto"]["bytes_per_leg"] = (row["sotto"]["loaded_bytes"] - base) / legs
-    generator.close()
-    coturn_legs = min(legs, 10_000)
-    coturn = start_coturn(bench.wire("kernel"))
-    base = coturn.memory_bytes()
-    generator = Generator(coturn, coturn_legs)
-    row["coturn"] = {"legs": coturn_legs, "base_bytes": base, "loaded_bytes": coturn.memory_bytes()}
-    row["coturn"]["bytes_per_leg"] = (row["coturn"]["loaded_bytes"] - base) / coturn_legs
-    generator.close()
+    """Resident bytes per leg, permission and channel, tables and whatever the daemon holds for it: the
+    growth from a daemon with few legs to one with many, each sized for its legs."""
+    few, many = settings.memory_legs
+    row = {"policy": "call"}
+
+    def loaded(start, legs):
+        say(f"memory, {legs} legs")
+        forwarder = start(legs)
+        idle = forwarder.memory_bytes()
+        generator = Generator(forwarder, legs)
+        bytes_now = forwarder.memory_bytes()
+        generator.close()
+        return {"legs": legs, "idle_bytes": idle, "loaded_bytes": bytes_now}
+
+    for name, start, most in (
+            ("sotto", lambda legs: start_relay(bench.wire("memif"), legs, policy="call"), many),
+            ("coturn", lambda legs: start_coturn(bench.wire("kernel")), min(many, COTURN_LEGS))):
+        runs = [loaded(start, legs) for legs in (min(few, most // 10), most)]
+        grown = runs[1]["loaded_bytes"] - runs[0]["loaded_bytes"]
+        row[name] = {"runs": runs, "bytes_per_leg": grown / (runs[1]["legs"] - runs[0]["legs"])}
     return row
 
 
 def allocate(bench, settings):
-    """Authenticated Allocate transactions a second, many in flight, over veth (af_packet)."""
-    rates = {"sotto": [], "coturn": []}
+    """Authenticated Allocate transactions a second, many in flight, over veth. Each is two: the first
+    request is answered by a challenge."""
+    rows = []
     legs = settings.allocate_legs
-    say(f"allocate, {legs} legs")
-    for number in range(settings.rounds):
-        for name, start, kind in (("sotto", lambda w: start_relay(w, legs, poll="adaptive"), "af_packet"),
-                                  ("coturn", start_coturn, "kernel")):
-            forwarder = start(bench.wire(kind))
-            report = allocate_once(forwarder, legs, settings.window, release=False)
-            rates[name].append(report["setup"]["allocations_per_second"])
-            say(f"  {name} round {number + 1}: {rates[name][-1]:.0f}/s")
-            forwarder.stop()
-    row = {"legs": legs, "window": settings.window}
-    for name, values in rates.items():
-        row[f"{name}_per_second"] = summary(values)
-    row["over_coturn"] = ratio(row["sotto_per_second"], row["coturn_per_second"])
+    for driver in settings.drivers:
+        say(f"allocate, {driver}, {legs} legs")
+        rates = {"sotto": [], "coturn": []}
+        kernel = "kernel" if driver == "af_packet" else "kernel_af_xdp"
+        for number in range(settings.allocate_rounds):
+            for name, start, kind in (("sotto", lambda w: start_relay(w, legs), driver),
+                                      ("coturn", start_coturn, kernel)):
+                forwarder = start(bench.wire(kind))
+                report = allocate_once(forwarder, legs, settings.window, release=False)
+                rates[name].append(report["setup"]["allocations_per_second"])
+                say(f"  {name} round {number + 1}: {rates[name][-1]:.0f}/s")
+                forwarder.stop()
+        row = {"driver": driver, "legs": legs, "window": settings.window}
+        for name, values in rates.items():
+            row[f"{name}_per_second"] = summary(values)
+        row["over_coturn"] = ratio(row["sotto_per_second"], row["coturn_per_second"])
+        rows.append(row)
+    return rows
+
+
+def adaptive(bench, settings):
+    """What poll = "adaptive" saves and costs: CPU time of an idle relay, control included, and latency
+    at low rates beside poll = "busy", over veth (af_packet)."""
+    say("adaptive and busy")
+    relays, generators = {}, {}
+    for poll in ("adaptive", "busy"):
+        relays[poll] = start_relay(bench.wire("af_packet"), 100, poll=poll)
+        if poll == "adaptive":
+            time.sleep(1)  # what a start leaves to be done
+            began, used = time.monotonic(), relays[poll].cpu_seconds()
+            time.sleep(settings.idle_seconds)
+            idle = (relays[poll].cpu_seconds() - used) / (time.monotonic() - began)
+            say(f"  idle: {100 * idle:.2f} % of a core")
+        generators[poll] = Generator(relays[poll], 100)
+    row = {"idle_cpu_percent": 100 * idle, "rates": []}
+    for pps in settings.adaptive_rates:
+        cpu = {poll: [] for poll in relays}
+
+        def latency(generator):
+            relay = generator.forwarder
+            used = relay.cpu_seconds()
+            report = generator.command(f"run {pps} {settings.adaptive_seconds}")
+            cpu["adaptive" if relay is relays["adaptive"] else "busy"].append(
+                100 * (relay.cpu_seconds() - used) / settings.adaptive_seconds)
+            return {k: round(report["latency_us"][k], 1) for k in ("p50", "p99")}
+
+        at = {"pps": pps}
+        for poll, values in turn_by_turn(generators, settings.rounds, latency).items():
+            at[f"{poll}_us"] = {k: summary([v[k] for v in values]) for k in values[0]}
+            at[f"{poll}_cpu_percent"] = summary(cpu[poll])
+        row["rates"].append(at)
+    for generator in generators.values():
+        generator.close()
     return row
+
+
+def micro(bench, settings):
+    """The worker and the server core without ports (bench/micro): the median of the rounds."""
+    def run_bench(binary, names):
+        out = bench.path / f"{binary}.json"
+        run(pinned([bench.bin / binary, f"--benchmark_filter=^({'|'.join(names)})(/|$)",
+                    f"--benchmark_out={out}", "--benchmark_out_format=json"], "0-1"), timeout=300)
+        found = json.loads(out.read_text())["benchmarks"]
+        return {next(n for n in names if f"{b['name']}/".startswith(f"{n}/")): b for b in found}
+
+    names = [f"worker/fused/random/{legs}" for legs in settings.micro_legs]
+    names += [f"worker/two_workers/{settings.micro_legs[0]}"]
+    rounds = []
+    for number in range(settings.micro_rounds):
+        say(f"micro round {number + 1}")
+        worker = run_bench("sotto-bench-dataplane", names)
+        core = run_bench("sotto-bench-server", ["server/allocate_and_release/standing:0/calls:1"])
+        rounds.append({
+            "cycles": {legs: worker[f"worker/fused/random/{legs}"]["cycles"]
+                       for legs in settings.micro_legs},
+            "two_workers_over_one": worker[names[-1]]["two_over_one"],
+            "transactions_per_second": next(iter(core.values()))["items_per_second"]})
+    return {
+        "cycles": {legs: summary([r["cycles"][legs] for r in rounds]) for legs in settings.micro_legs},
+        "two_workers_over_one": summary([r["two_workers_over_one"] for r in rounds]),
+        "transactions_per_second": summary([r["transactions_per_second"] for r in rounds])}
 
 
 def workers(bench, settings):
@@ -203,6 +273,7 @@ def workers(bench, settings):
     return {"one_pps": one, "two_pps": two, "ratio": ratio(two, one)}
 
 
-ALL = {"memif": memif, "veth": veth, "memory": memory, "allocate": allocate, "workers": workers}
+ALL = {"micro": micro, "memif": memif, "veth": veth, "adaptive": adaptive, "memory": memory,
+       "allocate": allocate, "workers": workers}
 LEGS = {"quick": (10_000,), "full": (1_000, 10_000, 65_536, MAX_LEGS)}
 ALL_DRIVERS = DRIVERS

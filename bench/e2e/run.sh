@@ -5,7 +5,8 @@ set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 case " $* " in *" --bin"* | *" --help "* | *" -h "*) ;; *)
   cmake -S "$root" --preset release >/dev/null
-  cmake --build "$root/build/release" --target sotto-relayd sotto-loadgen >&2
+  cmake --build "$root/build/release" --target sotto-relayd sotto-loadgen sotto-bench-dataplane \
+    sotto-bench-server >&2
 esac
 for tool in dpdk-testpmd turnserver ip ethtool taskset; do
   command -v $tool >/dev/null || { echo "run.sh: $tool is missing; deploy/install-deps.sh brings it" >&2; exit 2; }

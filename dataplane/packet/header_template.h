@@ -9,6 +9,7 @@
 #include <span>
 
 #include "dataplane/l3/next_hop.h"
+#include "dataplane/packet/local_addresses.h"
 #include "dataplane/packet/parse.h"
 #include "relay/wire/big_endian.h"
 #include "relay/wire/checksum.h"
@@ -32,24 +33,13 @@ struct HeaderTemplate {
   bool v4() const { return ip_header_size == kIpv4HeaderSize; }
   size_t size() const { return ip_header_size + kUdpHeaderSize; }
 
-  // Puts another destination port into a template that was made for port 0.
-  void SetDestinationPort(uint16_t port) {
-    relay::StoreBe16(bytes + ip_header_size + 2, port);
-    sum = relay::FoldSum(uint64_t{sum} + relay::SumWord(port));
-  }
-
-  // The UDP checksum field, as stored in memory, of `payload` behind these headers: in full.
-  uint16_t FullChecksum(std::span<const uint8_t> payload) const {
-    const uint16_t udp_size = static_cast<uint16_t>(payload.size() + kUdpHeaderSize);
-    return relay::UdpChecksumField(relay::ChecksumOf(relay::SumWords(payload) + sum +
-                                                     relay::SumWord(kProtocolUdp) +
-                                                     2 * uint64_t{relay::SumWord(udp_size)}));
-  }
+  bool operator==(const HeaderTemplate&) const = default;
 
   // Writes the headers for `payload_size` bytes of UDP payload at `out`, which holds size() bytes.
-  // `udp_checksum` is the field as stored in memory; `ip_id` is used with IPv4.
+  // `udp_checksum` is the field as stored in memory; `ip_id` is used with IPv4, and `changed` is
+  // the sum of what the caller puts into the IPv4 header afterwards, where the template has zeros.
   void Write(uint8_t* out, uint16_t payload_size, uint16_t udp_checksum, uint16_t ip_id,
-             bool dont_fragment) const {
+             bool dont_fragment, uint64_t changed = 0) const {
     const uint16_t udp_size = static_cast<uint16_t>(payload_size + kUdpHeaderSize);
     uint8_t* udp = out + ip_header_size;
     if (v4()) {
@@ -61,7 +51,7 @@ struct HeaderTemplate {
       relay::StoreBe16(out + 6, flags);
       uint16_t checksum;
       std::memcpy(&checksum, bytes + 10, 2);
-      checksum = relay::UpdateChecksum(checksum, uint64_t{relay::SumWord(total)} +
+      checksum = relay::UpdateChecksum(checksum, changed + relay::SumWord(total) +
                                                      relay::SumWord(ip_id) + relay::SumWord(flags));
       std::memcpy(out + 10, &checksum, 2);
     } else {
@@ -74,5 +64,94 @@ struct HeaderTemplate {
 };
 
 static_assert(sizeof(HeaderTemplate) == 56);
+
+// Where a datagram goes, and as whose, for DerivedHeader.
+struct Flow {
+  NextHopId next_hop = kNoNextHop;
+  uint8_t destination[16] = {};  // IPv4: the first 4
+  uint16_t destination_port = 0;
+  uint16_t source_port = 0;
+  uint16_t sum = 0;               // as in HeaderTemplate
+  LocalIndex source = kNotLocal;  // the source address; kNotLocal: this is no flow
+
+  Flow() = default;
+  Flow(LocalIndex from, const relay::TransportAddress& source_address,
+       const relay::TransportAddress& to, NextHopId hop)
+      : next_hop(hop), destination_port(to.port), source_port(source_address.port), source(from) {
+    std::memcpy(destination, to.ip.raw().data(), 16);
+    sum =
+        relay::FoldSum(relay::SumWords(source_address.ip.bytes()) + relay::SumWords(to.ip.bytes()) +
+                       relay::SumWord(to.port) + relay::SumWord(source_address.port));
+  }
+  bool operator==(const Flow&) const = default;
+};
+
+// The same headers, made for one packet: from a template that names the source address alone, and a
+// destination and ports that a record holds anyway. Costs a few cycles more than a template of the
+// flow's own, and saves its memory. Views what it is made from.
+class DerivedHeader {
+ public:
+  // `source` is the SourceTemplate() of the flow's.
+  DerivedHeader(const HeaderTemplate& source, const Flow& flow)
+      : next_hop(flow.next_hop),
+        sum(flow.sum),
+        source_(source),
+        destination_(flow.destination),
+        destination_sum_(SumOf(source, flow.destination)),
+        ports_(PortsOf(flow.source_port, flow.destination_port)) {}
+  // `source` is made with SourceTemplate(); `destination` has the 4 or 16 bytes of its family.
+  DerivedHeader(const HeaderTemplate& source, uint16_t source_port, const uint8_t* destination,
+                uint16_t destination_port, NextHopId hop)
+      : next_hop(hop),
+        source_(source),
+        destination_(destination),
+        destination_sum_(SumOf(source, destination)),
+        ports_(PortsOf(source_port, destination_port)) {
+    sum = relay::FoldSum(source.sum + destination_sum_ + ports_);
+  }
+  static HeaderTemplate SourceTemplate(const relay::IpAddress& source) {
+    const relay::IpAddress nobody =
+        source.is_v4() ? relay::IpAddress() : relay::IpAddress::V6(std::array<uint8_t, 16>{});
+    return HeaderTemplate({source, 0}, {nobody, 0}, kNoNextHop);
+  }
+
+  NextHopId next_hop;
+  uint16_t sum;  // as in HeaderTemplate
+
+  bool v4() const { return source_.v4(); }
+  size_t size() const { return source_.size(); }
+  void Write(uint8_t* out, uint16_t payload_size, uint16_t udp_checksum, uint16_t ip_id,
+             bool dont_fragment) const {
+    source_.Write(out, payload_size, udp_checksum, ip_id, dont_fragment, destination_sum_);
+    if (v4()) {
+      std::memcpy(out + 16, destination_, 4);
+    } else {
+      std::memcpy(out + 24, destination_, 16);
+    }
+    std::memcpy(out + source_.ip_header_size, &ports_, 4);
+  }
+
+ private:
+  static uint64_t SumOf(const HeaderTemplate& source, const uint8_t* destination) {
+    return source.v4() ? relay::SumWords(destination, 4) : relay::SumWords(destination, 16);
+  }
+  static uint32_t PortsOf(uint16_t source, uint16_t destination) {
+    return relay::SumWord(source) | uint32_t{relay::SumWord(destination)} << 16;
+  }
+
+  const HeaderTemplate& source_;
+  const uint8_t* destination_;
+  uint64_t destination_sum_;
+  uint32_t ports_;  // as they stand in the UDP header
+};
+
+// The UDP checksum field, as stored in memory, of `payload` behind headers whose `sum` it is: in
+// full.
+inline uint16_t FullChecksum(uint16_t sum, std::span<const uint8_t> payload) {
+  const uint16_t udp_size = static_cast<uint16_t>(payload.size() + kUdpHeaderSize);
+  return relay::UdpChecksumField(relay::ChecksumOf(relay::SumWords(payload) + sum +
+                                                   relay::SumWord(kProtocolUdp) +
+                                                   2 * uint64_t{relay::SumWord(udp_size)}));
+}
 
 }  // namespace sotto::dataplane

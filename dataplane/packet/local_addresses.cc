@@ -6,13 +6,14 @@ namespace sotto::dataplane {
 
 LocalAddresses::LocalAddresses(const InterfaceTable& interfaces,
                                const relay::ServerOptions& options)
-    : v4_(kSlots), v6_(kSlots) {
+    : virtual_prefix_(options.virtual_prefix), v4_(kSlots), v6_(kSlots) {
   for (size_t id = 0; id < interfaces.size(); ++id) {
     const Interface& interface = interfaces.at(static_cast<InterfaceId>(id));
     for (const Interface::Address& address : interface.addresses) {
       const auto& relays = options.relay_addresses;
-      addresses_.push_back({address.ip, static_cast<InterfaceId>(id),
-                            std::find(relays.begin(), relays.end(), address.ip) != relays.end()});
+      const bool relaying = std::find(relays.begin(), relays.end(), address.ip) != relays.end();
+      addresses_.push_back(
+          {address.ip, static_cast<InterfaceId>(id), relaying ? relaying_++ << 16 : kNoRelayed});
     }
   }
   for (size_t i = 0; i < addresses_.size(); ++i) {

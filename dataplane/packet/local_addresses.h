@@ -8,14 +8,22 @@
 #include <vector>
 
 #include "dataplane/l3/interface.h"
+#include "relay/forwarding.h"
 #include "relay/turn/options.h"
 #include "relay/wire/ip_address.h"
+#include "relay/wire/virtual_prefix.h"
 
 namespace sotto::dataplane {
 
 // An index into LocalAddresses.
 using LocalIndex = uint8_t;
 constexpr LocalIndex kNotLocal = 0xff;
+
+// Where a leg stands in the direct index of relayed transport addresses (Tables::FindRelayed).
+// Several addresses may share a slot, so whoever finds a leg there compares its port.
+using RelayedSlot = uint32_t;
+constexpr RelayedSlot kOutside = 0xffffffff;    // no address of this relay
+constexpr RelayedSlot kNoRelayed = 0xfffffffe;  // one of its own that relays nothing
 
 // A listening address (IP and port) as a small integer: part of the key of a client.
 using ListenerIndex = uint8_t;
@@ -24,12 +32,44 @@ constexpr ListenerIndex kNoListener = 0xff;
 struct LocalAddress {
   relay::IpAddress ip;
   InterfaceId interface = 0;
-  bool relays = false;  // relayed transport addresses are taken from it
+  RelayedSlot relayed_base = kNoRelayed;  // slot of its port 0, if it relays
 };
 
 class LocalAddresses {
  public:
+  struct Listener {
+    LocalIndex local;
+    uint16_t port;
+  };
+
   LocalAddresses(const InterfaceTable& interfaces, const relay::ServerOptions& options);
+
+  // Relayed addresses are a leg's own, out of a prefix that no packet on the wire ever names; or
+  // (no prefix) ports of the relay's addresses.
+  bool virtual_relayed() const { return virtual_prefix_.has_value(); }
+  // How many slots there are, all below; of `legs` legs at most.
+  uint32_t relayed_slots(uint32_t legs) const {
+    return virtual_relayed() ? legs : static_cast<uint32_t>(relaying_) << 16;
+  }
+  // The slot of what may be a relayed transport address of this relay.
+  RelayedSlot FindRelayed(const relay::IpAddress& ip, uint16_t port) const {
+    if (virtual_relayed()) {
+      const std::optional<uint32_t> index = virtual_prefix_->IndexOf(ip);
+      if (index) return *index < kNoRelayed ? *index : kNoRelayed;
+    }
+    const LocalIndex local = Find(ip);
+    return local == kNotLocal ? kOutside : RelayedSlotOf(local, port);
+  }
+  // The same of an address that packets on the wire are sent to.
+  RelayedSlot RelayedSlotOf(LocalIndex local, uint16_t port) const {
+    const uint32_t base = addresses_[local].relayed_base;
+    return base == kNoRelayed ? kNoRelayed : base | port;
+  }
+  // The address of the leg's relayed transport address of a family; `local` is where it stands, if
+  // it isn't virtual.
+  relay::IpAddress RelayedIp(relay::LegId leg, LocalIndex local) const {
+    return virtual_relayed() ? virtual_prefix_->At(leg) : addresses_[local].ip;
+  }
 
   // `bytes` are 4 or 16, in network order.
   LocalIndex FindV4(const uint8_t* bytes) const {
@@ -65,6 +105,7 @@ class LocalAddresses {
 
   const LocalAddress& at(LocalIndex index) const { return addresses_[index]; }
   size_t size() const { return addresses_.size(); }
+  const Listener& listener_at(ListenerIndex index) const { return listeners_[index]; }
   relay::TransportAddress listener(ListenerIndex index) const {
     return {addresses_[listeners_[index].local].ip, listeners_[index].port};
   }
@@ -79,17 +120,14 @@ class LocalAddresses {
     uint64_t address[2] = {};
     LocalIndex index = kNotLocal;
   };
-  struct Listener {
-    LocalIndex local;
-    uint16_t port;
-  };
-
   static uint32_t HashV4(uint32_t key) { return (key * 0x9E3779B1u) >> 23; }
   static uint32_t HashV6(const uint64_t key[2]) {
     return static_cast<uint32_t>(((key[0] ^ (key[1] * 3)) * 0x9E3779B97F4A7C15ull) >> 55);
   }
 
   std::vector<LocalAddress> addresses_;
+  uint32_t relaying_ = 0;  // of them
+  std::optional<relay::VirtualPrefix> virtual_prefix_;
   std::vector<Listener> listeners_;
   std::vector<V4Slot> v4_;
   std::vector<V6Slot> v6_;

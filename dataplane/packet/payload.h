@@ -69,10 +69,11 @@ class Payload {
 
   // The UDP checksum field for this payload behind `header`. IPv4's "no checksum" stays; where
   // IPv6 must have one and there was none, it is computed in full.
-  uint16_t ChecksumBehind(const HeaderTemplate& header) const {
+  template <typename Header>
+  uint16_t ChecksumBehind(const Header& header) const {
     if (checksum_ == 0) {
       if (header.v4()) return 0;
-      return header.FullChecksum({data_, size_});
+      return FullChecksum(header.sum, {data_, size_});
     }
     return relay::UdpChecksumField(relay::UpdateChecksum(
         checksum_, delta_ + header.sum + 2 * uint64_t{relay::SumWord(LengthField())}));

@@ -20,7 +20,7 @@ size_t WriteReply(uint8_t* frame, const ParsedFrame& parsed, const MacAddress& o
   const HeaderTemplate header(from, to, kNoNextHop);
   uint8_t* ip = frame + parsed.ip_offset;
   std::copy(payload.begin(), payload.end(), ip + header.size());
-  header.Write(ip, static_cast<uint16_t>(payload.size()), header.FullChecksum(payload), ip_id,
+  header.Write(ip, static_cast<uint16_t>(payload.size()), FullChecksum(header.sum, payload), ip_id,
                false);
   return ReplySize(parsed, payload.size());
 }

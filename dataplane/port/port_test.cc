@@ -2,12 +2,22 @@
 #include "dataplane/port/port.h"
 
 #include <gmock/gmock.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <rte_dev.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <thread>
 
 #include "dataplane/port/pool.h"
+#include "dataplane/port/wake_fd.h"
 
 namespace sotto::dataplane {
 namespace {
@@ -133,6 +143,64 @@ TEST(Pool, SaysWhatToDoWhenMemoryIsShort) {
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(Message(status), StartsWith("1000000 packet buffers of "));
   EXPECT_THAT(Message(status), HasSubstr("raise [dataplane] memory_mb"));
+}
+
+TEST(WakeFd, OfANetAfPacketQueueIsReadableWhileAFrameWaits) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root, for a network namespace and a packet socket";
+  // On a thread of its own, whose network namespace goes with it.
+  std::thread([] {
+    ASSERT_EQ(unshare(CLONE_NEWNET), 0);
+    const int udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ifreq up = {.ifr_ifrn = {"lo"}, .ifr_ifru = {}};
+    up.ifr_flags = IFF_UP;
+    ASSERT_EQ(ioctl(udp, SIOCSIFFLAGS, &up), 0);
+    const Device device("net_af_packet0", "iface=lo,qpairs=2");
+    const PortOptions options{.name = "net_af_packet0", .queues = 2, .mtu = 1500};
+    auto port = FindPort(options, "");
+    ASSERT_TRUE(port.ok()) << port.status();
+    const auto pool =
+        CreatePool(std::span(&*port, 1), {.lcores = 1, .held = 64, .private_size = 32});
+    ASSERT_TRUE(pool.ok()) << pool.status();
+    ASSERT_TRUE(StartPort(*port, options, *pool, std::chrono::milliseconds(0)).ok());
+
+    std::array<pollfd, 2> queues;
+    for (uint16_t queue = 0; queue < 2; ++queue) {
+      const auto fd = FindWakeFd(*port, queue);
+      ASSERT_TRUE(fd.has_value()) << queue;
+      queues[queue] = {.fd = *fd, .events = POLLIN, .revents = 0};
+    }
+    EXPECT_NE(queues[0].fd, queues[1].fd);
+    EXPECT_FALSE(FindWakeFd(*port, 2).has_value());
+    EXPECT_EQ(poll(queues.data(), queues.size(), 0), 0);
+
+    // From many ports, so that the kernel's hash finds both queues.
+    sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(0x7f000001)}, .sin_zero = {}};
+    for (uint16_t number = 1; number <= 64; ++number) {
+      to.sin_port = htons(number);
+      ASSERT_EQ(sendto(udp, "", 0, 0, reinterpret_cast<sockaddr*>(&to), sizeof(to)), 0);
+    }
+    EXPECT_EQ(poll(queues.data(), queues.size(), 0), 2);
+    // Reading one queue empty silences its descriptor, and no other.
+    for (uint16_t queue = 0; queue < 2; ++queue) {
+      rte_mbuf* burst[32];
+      while (const uint16_t count = rte_eth_rx_burst(port->id, queue, burst, 32)) {
+        rte_pktmbuf_free_bulk(burst, count);
+      }
+      EXPECT_EQ(poll(&queues[queue], 1, 0), 0) << queue;
+      EXPECT_EQ(poll(queues.data(), queues.size(), 0), 1 - queue);
+    }
+    ClosePort(*port);
+    rte_mempool_free(*pool);
+    close(udp);
+  }).join();
+}
+
+TEST(WakeFd, IsNotThereWhereTheDriverHasNone) {
+  const Device device("net_ring0");
+  const auto port = FindPort({.name = "net_ring0"}, "");
+  ASSERT_TRUE(port.ok()) << port.status();
+  EXPECT_FALSE(FindWakeFd(*port, 0).has_value());
 }
 
 }  // namespace

@@ -155,8 +155,9 @@ class Checker {
 
   void CheckRelayAddresses() {
     std::set<relay::IpAddress> seen;
-    if (config_.server.relay_addresses.empty()) {
-      Fail("turn.relay_addresses", "[turn] relay_addresses: must have one address at least.");
+    if (config_.server.relay_addresses.empty() && !config_.server.virtual_prefix) {
+      Fail("turn.relay_addresses",
+           "[turn] relay_addresses: must have one address at least, or virtual_prefix be given.");
     }
     for (size_t i = 0; i < config_.server.relay_addresses.size(); ++i) {
       const relay::IpAddress& ip = config_.server.relay_addresses[i];
@@ -175,8 +176,8 @@ class Checker {
 
   void CheckAuth() {
     const relay::AuthOptions& auth = config_.server.auth;
-    if (auth.users.empty() && auth.shared_secrets.empty()) {
-      errors_.Add(0, "nobody could log in; give users or shared_secrets in [turn.auth].");
+    if (auth.users.empty() && auth.shared_secrets.empty() && !auth.may_be_empty) {
+      errors_.Add(0, "nobody could log in; give users, shared_secrets or file in [turn.auth].");
     }
     for (const auto& [name, password] : auth.users) {
       const std::string element = "turn.auth.users#" + name;

@@ -47,25 +47,12 @@ void ReadInterfaceAddress(const ConfigValue& value, InterfaceConfig& interface) 
   interface.addresses.push_back({*ip, relay::IpPrefix(*ip, length)});
 }
 
-void ReadUsers(const ConfigValue& value, std::map<std::string, std::string>& users) {
-  const toml::table* table = value.node().as_table();
-  if (table == nullptr) return value.FailType();
-  for (const auto& [name, password] : *table) {
-    const ConfigValue user(password, value.key(), fmt::format("{}#{}", value.path(), name.str()),
-                           value.errors());
-    if (!password.is_string()) {
-      user.Fail(fmt::format("the password of {} must be a string.", Quoted(name.str())));
-    } else {
-      users.emplace(name.str(), password.as_string()->get());
-    }
-  }
-}
-
 // A reader that stores an integer in a member, within bounds.
 #define SOTTO_INTEGER(member, least, most) \
   [](const ConfigValue& v, RelaydConfig& c) { v.Read(c.member, least, most); }
 
 constexpr int64_t kMaxU32 = UINT32_MAX;
+constexpr int64_t kMaxAllocations = 1 << 20;
 constexpr int64_t kYear = 366 * 24 * 3600;
 
 const ConfigKeyReader<RelaydConfig> kKeys[] = {
@@ -114,7 +101,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .meaning = "Allocations at a time; beyond, clients are told 508 (Insufficient Capacity). "
                  "Memory is set aside for them at start."},
      [](const ConfigValue& v, RelaydConfig& c) {
-       v.Read(c.dataplane.max_allocations, 1, 1'000'000);
+       v.Read(c.dataplane.max_allocations, 1, kMaxAllocations);
        c.server.limits.max_allocations = c.dataplane.max_allocations;
      }},
     {{.section = "dataplane",
@@ -239,11 +226,22 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
     {{.section = "turn",
       .name = "relay_addresses",
       .type = "an array of addresses",
-      .standard = "(required)",
+      .standard = "(required, or virtual_prefix)",
       .example = R"(["192.0.2.10", "2001:db8::10"])",
-      .required = true,
       .meaning = "Where relayed transport addresses are taken from; at most 16."},
      [](const ConfigValue& v, RelaydConfig& c) { v.ReadAll(c.server.relay_addresses); }},
+    {{.section = "turn",
+      .name = "virtual_prefix",
+      .type = "a string",
+      .standard = "(none)",
+      .example = "\"100.64.0.0/10\"",
+      .meaning = "With policy `\"call\"`, instead of relay_addresses: relayed transport addresses "
+                 "out of a prefix that exists inside the relay alone, one for each allocation, so "
+                 "that 65,535 ports bound nothing. No packet on the wire names them."},
+     [](const ConfigValue& v, RelaydConfig& c) {
+       const auto prefix = v.Parsed<relay::IpPrefix>();
+       if (prefix) c.server.virtual_prefix.emplace(*prefix);
+     }},
     {{.section = "turn",
       .name = "relay_ports",
       .type = "a string",
@@ -252,11 +250,25 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .meaning = "The ports of relayed transport addresses, first and last."},
      [](const ConfigValue& v, RelaydConfig& c) { ReadPortRange(v, c.server.relay_ports); }},
 
+    {{.section = "turn",
+      .name = "alternates",
+      .type = "an array of addresses with ports",
+      .standard = "[]",
+      .example = R"(["192.0.2.11:3478", "[2001:db8::11]:3478"])",
+      .reloadable = true,
+      .meaning =
+          "Listening addresses of other relays, at most 16: where clients are sent (300, Try "
+          "Alternate) while this relay drains. Without one of the client's family it says "
+          "508 (Insufficient Capacity)."},
+     [](const ConfigValue& v, RelaydConfig& c) { v.ReadAll(c.server.alternates); }},
+
     {{.section = "turn.auth",
       .name = "users",
       .type = "a table of passwords",
       .standard = "{}",
       .example = R"({ demo = "a-long-secret" })",
+      .reloadable = true,
+      .secret = true,
       .meaning = "Static users. Passwords have 6 bytes at least; use 16 or more."},
      [](const ConfigValue& v, RelaydConfig& c) { ReadUsers(v, c.server.auth.users); }},
     {{.section = "turn.auth",
@@ -264,15 +276,30 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .type = "an array of strings",
       .standard = "[]",
       .example = R"(["current-secret", "previous-secret"])",
+      .reloadable = true,
+      .secret = true,
       .meaning = "Secrets of time-limited credentials (`expiry:name`, and the base64 of its "
                  "HMAC-SHA1). All are accepted, so that they can be rotated; 6 bytes at "
                  "least, use 32 random ones."},
      [](const ConfigValue& v, RelaydConfig& c) { v.ReadAll(c.server.auth.shared_secrets); }},
     {{.section = "turn.auth",
+      .name = "file",
+      .type = "a file",
+      .standard = "(none)",
+      .example = "\"/var/lib/sotto/relayd.auth.toml\"",
+      .meaning = "Where the relay itself keeps the users and secrets that it is told of while it "
+                 "runs (sottoctl users, sottoctl secrets), beside those above. Made when the first "
+                 "is; the user that the relay runs as must be able to write to its folder."},
+     [](const ConfigValue& v, RelaydConfig& c) {
+       ReadFilePath(v, c.credential_file);
+       c.server.auth.may_be_empty = true;
+     }},
+    {{.section = "turn.auth",
       .name = "nonce_lifetime",
       .type = "an integer",
       .standard = "3600",
       .example = "600",
+      .reloadable = true,
       .meaning = "Seconds for which a nonce is good."},
      SOTTO_INTEGER(server.auth.nonce_lifetime_s, 30, 7 * 24 * 3600)},
     {{.section = "turn.auth",
@@ -302,6 +329,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .type = "an array of prefixes",
       .standard = "[]",
       .example = R"(["198.51.100.0/24"])",
+      .reloadable = true,
       .meaning = "Admits private and documentation ranges; with `\"relay\"`, the relayed addresses "
                  "of the other relays. Loopback, link-local, multicast and the like stay refused."},
      [](const ConfigValue& v, RelaydConfig& c) { v.ReadAll(c.server.peers.allow); }},
@@ -310,6 +338,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .type = "an array of prefixes",
       .standard = "[]",
       .example = R"(["203.0.113.0/24"])",
+      .reloadable = true,
       .meaning = "Refuses peers; wins over `allow`."},
      [](const ConfigValue& v, RelaydConfig& c) { v.ReadAll(c.server.peers.deny); }},
 
@@ -329,6 +358,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .type = "an integer",
       .standard = "0",
       .example = "10",
+      .reloadable = true,
       .meaning = "Beyond, clients are told 486 (Allocation Quota Reached). 0: no bound."},
      SOTTO_INTEGER(server.limits.max_allocations_per_user, 0, kMaxU32)},
     {{.section = "turn.limits",
@@ -336,6 +366,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .type = "an integer",
       .standard = "64",
       .example = "16",
+      .reloadable = true,
       .meaning = "Distinct peers that an allocation may have at a time."},
      SOTTO_INTEGER(server.limits.max_permissions_per_allocation, 1, 4096)},
     {{.section = "turn.limits",
@@ -343,6 +374,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .type = "an integer",
       .standard = "64",
       .example = "16",
+      .reloadable = true,
       .meaning = "Channels that an allocation may have at a time."},
      SOTTO_INTEGER(server.limits.max_channels_per_allocation, 1, 4096)},
     {{.section = "turn.limits",
@@ -350,8 +382,19 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .type = "an integer",
       .standard = "16",
       .example = "4",
+      .reloadable = true,
       .meaning = "With policy `\"call\"`: allocations of one side of one call."},
      SOTTO_INTEGER(server.limits.max_allocations_per_leg, 1, 1024)},
+    {{.section = "turn.limits",
+      .name = "allocations_per_prefix",
+      .type = "an integer",
+      .standard = "0",
+      .example = "50",
+      .reloadable = true,
+      .meaning = "New allocations a second for clients of one source prefix (IPv4 /24, IPv6 /56); "
+                 "twice as many in a burst. Beyond, clients are told 508 (Insufficient Capacity). "
+                 "0: no bound but that of requests_per_prefix."},
+     SOTTO_INTEGER(server.limits.allocations_per_prefix, 0, 1'000'000)},
     {{.section = "turn.limits",
       .name = "requests_per_prefix",
       .type = "an integer",
@@ -381,6 +424,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .type = "an integer",
       .standard = "600",
       .example = "600",
+      .reloadable = true,
       .meaning = "Seconds that an allocation lives if the client asks for no lifetime; the least "
                  "that is granted."},
      SOTTO_INTEGER(server.lifetimes.default_s, 1, kYear)},
@@ -389,6 +433,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .type = "an integer",
       .standard = "3600",
       .example = "7200",
+      .reloadable = true,
       .meaning = "Seconds that are granted at most."},
      SOTTO_INTEGER(server.lifetimes.max_s, 1, kYear)},
 
@@ -399,6 +444,17 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .example = "\"sotto\"",
       .meaning = "Whom to run as after the start, when started as root."},
      [](const ConfigValue& v, RelaydConfig& c) { ReadUserName(v, c.user); }},
+    {{.section = "process",
+      .name = "drain_s",
+      .type = "an integer",
+      .standard = "0",
+      .example = "600",
+      .reloadable = true,
+      .meaning =
+          "On SIGTERM: seconds for which no new allocations are made and those that stand go "
+          "on, before the relay ends; sooner if none is left. A second SIGTERM ends it at "
+          "once. 0: no drain."},
+     SOTTO_INTEGER(drain_s, 0, 7 * 24 * 3600)},
     {{.section = "admin",
       .name = "socket",
       .type = "a string",
@@ -433,6 +489,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .type = "a string",
       .standard = "(none)",
       .example = "\"/etc/sotto/relayd.crt\"",
+      .reloadable = true,
       .meaning = "For `listen`: the relay's certificate and its chain, a PEM file."},
      [](const ConfigValue& v, RelaydConfig& c) { ReadFilePath(v, c.admin.tls.cert); }},
     {{.section = "admin",
@@ -440,6 +497,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .type = "a string",
       .standard = "(none)",
       .example = "\"/etc/sotto/relayd.key\"",
+      .reloadable = true,
       .meaning = "For `listen`: the certificate's private key, a PEM file."},
      [](const ConfigValue& v, RelaydConfig& c) { ReadFilePath(v, c.admin.tls.key); }},
     {{.section = "admin",
@@ -447,6 +505,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .type = "a string",
       .standard = "(none)",
       .example = "\"/etc/sotto/signald-ca.crt\"",
+      .reloadable = true,
       .meaning = "For `listen`: a PEM file with the authorities whose clients are let in, all of "
                  "them. Use one that signs for nothing else."},
      [](const ConfigValue& v, RelaydConfig& c) { ReadFilePath(v, c.admin.tls.ca); }},
@@ -482,6 +541,20 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
 #undef SOTTO_INTEGER
 
 }  // namespace
+
+void ReadUsers(const ConfigValue& value, std::map<std::string, std::string>& users) {
+  const toml::table* table = value.node().as_table();
+  if (table == nullptr) return value.FailType();
+  for (const auto& [name, password] : *table) {
+    const ConfigValue user(password, value.key(), fmt::format("{}#{}", value.path(), name.str()),
+                           value.errors());
+    if (!password.is_string()) {
+      user.Fail(fmt::format("the password of {} must be a string.", Quoted(name.str())));
+    } else {
+      users.emplace(name.str(), password.as_string()->get());
+    }
+  }
+}
 
 std::span<const ConfigKeyReader<RelaydConfig>> ConfigKeyReaders() { return kKeys; }
 

@@ -14,6 +14,7 @@
 
 #include "dataplane/l3/reassembly_mbuf.h"
 #include "dataplane/packet/reply.h"
+#include "dataplane/port/wake_fd.h"
 #include "relay/daemon/log.h"
 
 namespace sotto::dataplane {
@@ -32,10 +33,6 @@ T RandomValue() {
   T value;
   RAND_bytes(reinterpret_cast<unsigned char*>(&value), sizeof(value));
   return value;
-}
-
-TableSizes SizesFor(uint32_t allocations) {
-  return {.legs = allocations, .channels = 2 * allocations, .permissions = 2 * allocations};
 }
 
 ForwarderOptions ForwarderOptionsFor(const relay::LimitOptions& limits, uint32_t workers) {
@@ -106,7 +103,7 @@ absl::Status Control::Build(const RelaydConfig& config, std::span<const Port> po
   const uint32_t workers = config.dataplane.workers;
   const uint32_t allocations = config.server.limits.max_allocations;
   absl::StatusOr<std::unique_ptr<Tables>> tables =
-      Tables::Create(SizesFor(allocations), locals_, workers, kSocket);
+      Tables::Create(TableSizes::For(allocations), locals_, workers, kSocket);
   if (!tables.ok()) return tables.status();
   tables_ = *std::move(tables);
   compiler_ =
@@ -130,19 +127,30 @@ absl::Status Control::Build(const RelaydConfig& config, std::span<const Port> po
     absl::StatusOr<std::unique_ptr<WorkerRings>> rings = WorkerRings::Create(i, kSocket);
     if (!rings.ok()) return rings.status();
     rings_.push_back(*std::move(rings));
-    const WorkerOptions options = {i, port_ids, config.dataplane.poll == PollMode::kAdaptive};
+    WorkerOptions options = {.index = i,
+                             .ports = port_ids,
+                             .adaptive = config.dataplane.poll == PollMode::kAdaptive,
+                             .wake_fds = {}};
+    for (const Port& port : ports) {
+      if (const auto fd = FindWakeFd(port, static_cast<uint16_t>(i)))
+        options.wake_fds.push_back(*fd);
+    }
+    if (options.wake_fds.size() < ports.size()) options.wake_fds.clear();
     workers_.push_back(std::make_unique<Worker>(options, *context_,
                                                 ForwarderOptionsFor(config.server.limits, workers),
                                                 *tables_, *rings_.back(), doorbell_));
   }
+  to_wake_.resize(workers);
   return absl::OkStatus();
 }
 
 Control::~Control() { Stop(); }
 
 uint64_t Control::TableMemory(const RelaydConfig& config) {
-  return SizesFor(config.server.limits.max_allocations)
-      .MemoryBytes(config.server.relay_addresses.size());
+  const uint32_t allocations = config.server.limits.max_allocations;
+  const auto ports = static_cast<uint32_t>(config.server.relay_addresses.size()) << 16;
+  return TableSizes::For(allocations)
+      .MemoryBytes(config.server.virtual_prefix ? allocations : ports);
 }
 
 absl::Status Control::Start() {
@@ -179,29 +187,37 @@ absl::Status Control::Start() {
 }
 
 void Control::Run(int stop_fd, const std::function<void()>& every_second) {
+  uint64_t next_tick = 0;
   uint64_t next_second = 0;
   for (;;) {
     const uint64_t now_ms = clock_.NowMs();
     uint32_t packets = Serve(now_ms);
-    server_->Tick(Now(now_ms), std::max(64u, server_->options().limits.max_allocations / 128));
-    l3_->Tick(now_ms);
-    reassembler_->Expire(now_ms);
-    tables_->Reclaim();
-    if (now_ms >= next_second) {
-      next_second = now_ms + 1000;
-      every_second();
-    }
     pollfd fds[] = {{stop_fd, POLLIN, 0}, {doorbell_.fd(), POLLIN, 0}};
-    if (packets > 0) {
-      if (poll(fds, 1, 0) > 0) return;
-      continue;
+    // By time and not by turns: under load there are thousands of turns between two ticks.
+    if (now_ms >= next_tick) {
+      next_tick = now_ms + kTickMs;
+      Housekeep(now_ms);
+      if (now_ms >= next_second) {
+        next_second = now_ms + 1000;
+        every_second();
+      }
+      if (packets > 0 && poll(fds, 1, 0) > 0) return;
     }
+    if (packets > 0) continue;
     doorbell_.StartWaiting();
     packets = Serve(clock_.NowMs());
     if (packets == 0) poll(fds, 2, kTickMs);
     doorbell_.StopWaiting();
     if (fds[0].revents != 0) return;
   }
+}
+
+void Control::Housekeep(uint64_t now_ms) {
+  server_->Tick(Now(now_ms), std::max(64u, server_->options().limits.max_allocations / 128));
+  l3_->Tick(now_ms);
+  reassembler_->Expire(now_ms);
+  tables_->Reclaim();
+  WakeWorkers();
 }
 
 void Control::Stop() {
@@ -224,7 +240,18 @@ uint32_t Control::Serve(uint64_t now_ms) {
       packets += count;
     }
   }
-  return packets + static_cast<uint32_t>(tasks_.Run(*server_, Now(now_ms), kTaskBurst));
+  packets += static_cast<uint32_t>(tasks_.Run(*server_, Now(now_ms), kTaskBurst));
+  WakeWorkers();
+  return packets;
+}
+
+// After a burst and not after each packet: a worker on this core would take over at the first.
+void Control::WakeWorkers() {
+  for (size_t worker = 0; worker < rings_.size(); ++worker) {
+    if (!to_wake_[worker]) continue;
+    to_wake_[worker] = false;
+    rings_[worker]->doorbell().Ring();
+  }
 }
 
 void Control::Handle(uint32_t worker, rte_mbuf* mbuf, uint64_t now_ms) {
@@ -321,7 +348,7 @@ void Control::SendDatagram(const relay::TransportAddress& from, const relay::Tra
   WriteEthernet(ethernet, interface, target.mac(), header.v4() ? kEtherTypeIpv4 : kEtherTypeIpv6);
   std::copy(payload.begin(), payload.end(), frame.begin() + l2_size + header.size());
   header.Write(frame.data() + l2_size, static_cast<uint16_t>(payload.size()),
-               header.FullChecksum(payload), random_.Next16(), false);
+               FullChecksum(header.sum, payload), random_.Next16(), false);
   if (target.resolved()) {
     SendFrame(target.interface, frame);
   } else {
@@ -350,6 +377,7 @@ void Control::ToWorker(uint32_t worker, rte_mbuf* mbuf, PuntKind kind) {
   if (rte_ring_sp_enqueue(rings_[worker]->from_control(), mbuf) != 0) {
     Drop(mbuf, DropReason::kTxFull);
   }
+  to_wake_[worker] = true;
 }
 
 void Control::Drop(rte_mbuf* mbuf, DropReason reason) {

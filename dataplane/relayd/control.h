@@ -56,6 +56,22 @@ class Control final : private FrameSender {
   relay::Server& server() { return *server_; }
   relay::Now Now() const { return Now(clock_.NowMs()); }
   const L3& l3() const { return *l3_; }
+  // For LiveRelay; const, and of what lives as long as the object.
+  struct Parts {
+    const std::vector<std::unique_ptr<Worker>>& workers;
+    const std::vector<std::unique_ptr<WorkerRings>>& rings;
+    const WorkerCounters& counters;  // control's own drops
+    const InterfaceTable& interfaces;
+    const L3& l3;
+    const Tables& tables;
+    const ForwardingCompiler& compiler;
+    const Reassembler& reassembler;
+    rte_mempool* pool;
+  };
+  Parts parts() const {
+    return {workers_, rings_,     counters_,     interfaces_, *l3_,
+            *tables_, *compiler_, *reassembler_, pool_};
+  }
   // Sums over the workers, and control's own drops.
   uint64_t Drops(DropReason reason) const;
   uint64_t Packets(PacketPath path) const;
@@ -65,6 +81,8 @@ class Control final : private FrameSender {
   absl::Status Build(const RelaydConfig& config, std::span<const Port> ports);
 
   uint32_t Serve(uint64_t now_ms);  // how many packets and tasks
+  void Housekeep(uint64_t now_ms);  // what is due by time
+  void WakeWorkers();
   void Handle(uint32_t worker, rte_mbuf* mbuf, uint64_t now_ms);
   void HandleStunRequest(uint32_t worker, rte_mbuf* mbuf, uint64_t now_ms);
   void HandleFragment(uint32_t worker, rte_mbuf* mbuf, uint64_t now_ms);
@@ -94,6 +112,7 @@ class Control final : private FrameSender {
   ControlTasks tasks_;
   std::vector<std::unique_ptr<WorkerRings>> rings_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<bool> to_wake_;       // by worker: something is in its ring since it was last woken
   std::atomic<bool> stop_ = false;  // control writes, workers read
   bool running_ = false;
   WorkerCounters counters_;  // control's own drops

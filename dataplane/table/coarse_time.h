@@ -14,5 +14,7 @@ constexpr CoarseTime CoarseNow(uint64_t now_ms) { return static_cast<CoarseTime>
 constexpr CoarseTime CoarseEnd(uint64_t expires_at_ms) {
   return static_cast<CoarseTime>((expires_at_ms + 127) >> 7);
 }
+// The moment of an end, in milliseconds: CoarseEnd() of it is the same.
+constexpr uint64_t CoarseStart(CoarseTime end) { return uint64_t{end} << 7; }
 
 }  // namespace sotto::dataplane

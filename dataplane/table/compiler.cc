@@ -7,25 +7,48 @@
 namespace sotto::dataplane {
 namespace {
 
+using relay::IpAddress;
+using relay::IpFamily;
 using relay::TransportAddress;
-
-uint32_t TowardsKey(LocalIndex local, uint16_t port) { return (uint32_t{local} << 16) | port; }
 
 absl::Status TableFull(const char* what) {
   return absl::ResourceExhaustedError(
       fmt::format("the table of {} is full; raise [dataplane] max_allocations", what));
 }
 
-const std::optional<TransportAddress>& RelayedOf(const relay::ForwardingLeg& leg,
-                                                 relay::IpFamily family) {
-  return family == relay::IpFamily::kV4 ? leg.relayed_v4 : leg.relayed_v6;
+absl::Status NotRelayed(const char* what) {
+  return absl::InvalidArgumentError(fmt::format("a {} of a family that is not relayed", what));
+}
+
+template <typename Key>
+IpAddress AddressOf(const Key& key) {
+  return key.family == static_cast<uint8_t>(IpFamily::kV4)
+             ? IpAddress::V4(std::span<const uint8_t, 4>(key.ip, 4))
+             : IpAddress::V6(key.ip);
+}
+
+void Store(std::atomic<CoarseTime>& to, CoarseTime time) {
+  to.store(time, std::memory_order_release);
+}
+CoarseTime Load(const std::atomic<CoarseTime>& from) {
+  return from.load(std::memory_order_relaxed);
+}
+BoundChannel Load(const std::atomic<uint64_t>& from) {
+  return BoundChannel::Of(from.load(std::memory_order_relaxed));
+}
+void Store(std::atomic<uint64_t>& to, const BoundChannel& channel) {
+  to.store(channel.Word(), std::memory_order_release);
 }
 
 }  // namespace
 
 ForwardingCompiler::ForwardingCompiler(const LocalAddresses& locals, Neighbors& neighbors,
                                        Tables& tables, uint32_t max_legs)
-    : locals_(locals), neighbors_(neighbors), tables_(tables), legs_(max_legs) {
+    : locals_(locals),
+      neighbors_(neighbors),
+      tables_(tables),
+      legs_(max_legs),
+      towards_(tables.relayed_slots()) {
   tables_.OnHopReleased([this](NextHopId hop) { neighbors_.Release(hop); });
 }
 
@@ -34,35 +57,47 @@ ForwardingCompiler::~ForwardingCompiler() {
   tables_.ReclaimAll();
 }
 
-ForwardingCompiler::LegState* ForwardingCompiler::Find(relay::LegId id) {
-  if (id >= legs_.size() || legs_[id].record == nullptr) return nullptr;
-  return &legs_[id];
+LegRecord* ForwardingCompiler::Find(relay::LegId id) {
+  return id >= legs_.size() || legs_[id] == 0 ? nullptr : tables_.legs().At(legs_[id]);
 }
 
-ForwardingCompiler::PermissionState* ForwardingCompiler::Find(LegState& leg,
-                                                              const relay::IpAddress& peer) {
-  for (PermissionState& permission : leg.permissions) {
-    if (permission.peer == peer) return &permission;
+template <typename Visit>
+void ForwardingCompiler::ForEachPermission(const LegRecord& leg, Visit visit) {
+  for (RecordNumber number = leg.first_permission; number != 0;) {
+    PermissionRecord* permission = tables_.permissions().At(number);
+    number = permission->next;  // `visit` may remove it
+    visit(permission);
   }
-  return nullptr;
 }
 
-ForwardingCompiler::ChannelState* ForwardingCompiler::Find(LegState& leg, uint16_t number) {
-  for (ChannelState& channel : leg.channels) {
-    if (channel.number == number) return &channel;
+template <typename Visit>
+void ForwardingCompiler::ForEachChannel(const LegRecord& leg, Visit visit) {
+  for (RecordNumber number = leg.first_channel; number != 0;) {
+    ChannelRecord* channel = tables_.channels().At(number);
+    number = tables_.DetailsOf(channel).next;
+    visit(channel);
   }
-  return nullptr;
 }
 
-ForwardingCompiler::ChannelState* ForwardingCompiler::FindByPeer(LegState& leg,
-                                                                 const TransportAddress& peer) {
-  for (ChannelState& channel : leg.channels) {
-    if (channel.peer == peer) return &channel;
-  }
-  return nullptr;
+PermissionRecord* ForwardingCompiler::FindPermission(LegRecord& leg, const IpAddress& peer) {
+  return const_cast<PermissionRecord*>(tables_.permissions().Find(MakePeerKey(leg.id, peer, 0)));
 }
 
-absl::StatusOr<NextHopId> ForwardingCompiler::AcquireHop(const relay::IpAddress& destination) {
+bool ForwardingCompiler::IsFused(relay::LegId leg, uint16_t number) const {
+  auto& self = const_cast<ForwardingCompiler&>(*this);
+  LegRecord* const record = self.Find(leg);
+  const ChannelRecord* const channel =
+      record == nullptr ? nullptr : self.FindChannel(*record, number);
+  return channel != nullptr && tables_.DetailsOf(channel).fused;
+}
+
+ChannelRecord* ForwardingCompiler::FindChannel(LegRecord& leg, uint16_t number) {
+  ClientKey key = leg.key;
+  key.channel = number;
+  return const_cast<ChannelRecord*>(tables_.channels().Find(key));
+}
+
+absl::StatusOr<NextHopId> ForwardingCompiler::AcquireHop(const IpAddress& destination) {
   absl::StatusOr<NextHopId> hop = neighbors_.Acquire(destination);
   if (absl::IsNotFound(hop.status())) return kNoNextHop;
   return hop;
@@ -75,23 +110,40 @@ void ForwardingCompiler::ReleaseHop(NextHopId hop) {
 
 // --- Legs ----------------------------------------------------------------------------------------
 
+std::optional<TransportAddress> ForwardingCompiler::RelayedOf(const LegRecord& leg,
+                                                              IpFamily family) const {
+  const uint16_t port = leg.relayed_port(family);
+  if (port == 0) return std::nullopt;
+  return TransportAddress{locals_.RelayedIp(leg.id, leg.relayed_local(family)), port};
+}
+
+RelayedSlot ForwardingCompiler::SlotOf(const LegRecord& leg, IpFamily family) const {
+  const uint16_t port = leg.relayed_port(family);
+  if (port == 0) return kNoRelayed;
+  return locals_.virtual_relayed() ? leg.id
+                                   : locals_.RelayedSlotOf(leg.relayed_local(family), port);
+}
+
+bool ForwardingCompiler::IsAt(const LegRecord& record, const relay::ForwardingLeg& leg) const {
+  return AddressOf(record.key) == leg.path.client.ip && record.key.port == leg.path.client.port &&
+         locals_.listener(record.key.listener) == leg.path.server &&
+         RelayedOf(record, IpFamily::kV4) == leg.relayed_v4 &&
+         RelayedOf(record, IpFamily::kV6) == leg.relayed_v6;
+}
+
 absl::Status ForwardingCompiler::Upsert(const relay::ForwardingLeg& leg) {
   if (leg.id >= legs_.size()) return TableFull("allocations");
-  LegState& state = legs_[leg.id];
-  if (state.record == nullptr) return AddLeg(leg);
-  if (state.leg.path != leg.path || state.leg.relayed_v4 != leg.relayed_v4 ||
-      state.leg.relayed_v6 != leg.relayed_v6) {
-    return ReplaceLeg(state, leg);
-  }
-  state.leg = leg;
-  state.record->call.Store(leg.call);
-  UpdateEnds(state);
-  FuseChannelsTowards(state);
+  LegRecord* record = Find(leg.id);
+  if (record == nullptr) return AddLeg(leg);
+  if (!IsAt(*record, leg)) return ReplaceLeg(*record, leg);
+  Store(record->ends, CoarseEnd(leg.expires_at));
+  record->call.Store(leg.call);
+  UpdateEnds(*record);
+  FuseChannelsTowards(*record);
   return absl::OkStatus();
 }
 
 absl::Status ForwardingCompiler::AddLeg(const relay::ForwardingLeg& leg) {
-  LegState& state = legs_[leg.id];
   const LocalIndex listen_local = locals_.Find(leg.path.server.ip);
   const ListenerIndex listener = listen_local == kNotLocal
                                      ? kNoListener
@@ -100,6 +152,14 @@ absl::Status ForwardingCompiler::AddLeg(const relay::ForwardingLeg& leg) {
     return absl::InvalidArgumentError(
         fmt::format("{} is no listening address of this relay", leg.path.server.ToString()));
   }
+  for (const auto& relayed : {leg.relayed_v4, leg.relayed_v6}) {
+    const RelayedSlot slot = relayed ? locals_.FindRelayed(relayed->ip, relayed->port) : 0;
+    if (relayed &&
+        (slot >= tables_.relayed_slots() || (locals_.virtual_relayed() && slot != leg.id))) {
+      return absl::InvalidArgumentError(
+          fmt::format("{} is no relayed address of this leg", relayed->ToString()));
+    }
+  }
   absl::StatusOr<NextHopId> hop = AcquireHop(leg.path.client.ip);
   if (!hop.ok()) return hop.status();
   LegRecord* record = tables_.TakeLeg();
@@ -107,112 +167,123 @@ absl::Status ForwardingCompiler::AddLeg(const relay::ForwardingLeg& leg) {
     ReleaseHop(*hop);
     return TableFull("allocations");
   }
-  record->to_client = HeaderTemplate(leg.path.server, leg.path.client, *hop);
   record->id = leg.id;
-  record->ends.store(CoarseEnd(leg.expires_at), std::memory_order_relaxed);
+  record->next_hop = *hop;
+  Store(record->ends, CoarseEnd(leg.expires_at));
   record->call.Store(leg.call);
+  record->key = MakeClientKey(leg.path.client.ip, leg.path.client.port, 0, listener);
   if (leg.relayed_v4) {
     record->relayed_v4 = locals_.Find(leg.relayed_v4->ip);
-    record->relayed_v4_port = leg.relayed_v4->port;
+    record->key.rider = leg.relayed_v4->port;
   }
   if (leg.relayed_v6) {
     record->relayed_v6 = locals_.Find(leg.relayed_v6->ip);
     record->relayed_v6_port = leg.relayed_v6->port;
   }
-  record->key = MakeClientKey(leg.path.client.ip, leg.path.client.port, 0, listener);
   if (!tables_.Publish(record)) {
     ReleaseHop(*hop);
     tables_.Discard(record);
     return TableFull("clients");
   }
-  if (leg.relayed_v4) {
-    tables_.PublishRelayed(record->relayed_v4, record->relayed_v4_port, record);
+  for (const IpFamily family : {IpFamily::kV4, IpFamily::kV6}) {
+    if (record->relayed_port(family) != 0) tables_.PublishRelayed(SlotOf(*record, family), record);
   }
-  if (leg.relayed_v6) {
-    tables_.PublishRelayed(record->relayed_v6, record->relayed_v6_port, record);
-  }
-  state.leg = leg;
-  state.record = record;
-  state.serial = ++last_serial_;
-  state.listener = listener;
-  FuseChannelsTowards(state);
+  legs_[leg.id] = tables_.legs().NumberOf(record);
+  FuseChannelsTowards(*record);
   return absl::OkStatus();
 }
 
 // A leg that lost a relayed address, or whose client moved: everything that stands on it is made
 // anew.
-absl::Status ForwardingCompiler::ReplaceLeg(LegState& state, const relay::ForwardingLeg& leg) {
-  std::vector<relay::ForwardingPermission> permissions;
-  for (const PermissionState& p : state.permissions) {
-    permissions.push_back({leg.id, p.peer, p.expires_at});
-  }
-  std::vector<relay::ForwardingChannel> channels;
-  for (const ChannelState& c : state.channels) {
-    channels.push_back({leg.id, c.number, c.peer, c.expires_at});
-  }
+absl::Status ForwardingCompiler::ReplaceLeg(LegRecord& old, const relay::ForwardingLeg& leg) {
+  struct Permitted {
+    IpAddress peer;
+    CoarseTime ends;
+  };
+  struct Bound {
+    uint16_t number;
+    TransportAddress peer;
+    CoarseTime ends;
+  };
+  std::vector<Permitted> permissions;
+  ForEachPermission(old, [&](PermissionRecord* permission) {
+    const CoarseTime ends = Load(permission->ends);
+    if (ends != 0) permissions.push_back({AddressOf(permission->key), ends});
+  });
+  std::vector<Bound> channels;
+  ForEachChannel(old, [&](ChannelRecord* channel) {
+    channels.push_back({channel->key.channel, PeerOf(*channel), EndOf(*channel)});
+  });
   RemoveLeg(leg.id);
   if (absl::Status status = AddLeg(leg); !status.ok()) return status;
-  for (const auto& permission : permissions) {
-    if (!RelayedOf(leg, permission.peer.family())) continue;
-    if (absl::Status status = Upsert(permission); !status.ok()) return status;
+  LegRecord& record = *Find(leg.id);
+  for (const Permitted& permission : permissions) {
+    if (record.relayed_port(permission.peer.family()) == 0) continue;
+    absl::Status status = Permit(record, permission.peer, permission.ends);
+    if (!status.ok()) return status;
   }
-  for (const auto& channel : channels) {
-    if (!RelayedOf(leg, channel.peer.ip.family())) continue;
-    if (absl::Status status = Upsert(channel); !status.ok()) return status;
+  for (const Bound& channel : channels) {
+    if (record.relayed_port(channel.peer.ip.family()) == 0) continue;
+    absl::Status status = Bind(record, channel.number, channel.peer, channel.ends);
+    if (!status.ok()) return status;
   }
   return absl::OkStatus();
 }
 
 void ForwardingCompiler::RemoveLeg(relay::LegId id) {
-  LegState* state = Find(id);
-  if (state == nullptr) return;
-  LegRecord* record = state->record;
-  const relay::ForwardingLeg& leg = state->leg;
-  if (leg.relayed_v4) tables_.WithdrawRelayed(record->relayed_v4, record->relayed_v4_port);
-  if (leg.relayed_v6) tables_.WithdrawRelayed(record->relayed_v6, record->relayed_v6_port);
-  FuseChannelsTowards(*state);
-  for (ChannelState& channel : state->channels) Remove(*state, channel);
-  for (PermissionState& permission : state->permissions) Remove(permission);
-  ReleaseHop(record->to_client.next_hop);
-  tables_.Retire(record);
-  *state = LegState();
+  LegRecord* leg = Find(id);
+  if (leg == nullptr) return;
+  for (const IpFamily family : {IpFamily::kV4, IpFamily::kV6}) {
+    if (leg->relayed_port(family) != 0) tables_.WithdrawRelayed(SlotOf(*leg, family));
+  }
+  FuseChannelsTowards(*leg);
+  ForEachPermission(*leg, [&](PermissionRecord* permission) { Store(permission->ends, 0); });
+  ForEachChannel(*leg, [&](ChannelRecord* channel) { Remove(*leg, channel); });
+  ForEachPermission(*leg, [&](PermissionRecord* permission) { Remove(*leg, permission); });
+  ReleaseHop(leg->next_hop);
+  tables_.Retire(leg);
+  legs_[id] = 0;
 }
 
 void ForwardingCompiler::List(const std::function<void(const relay::ForwardingLeg&)>& visit) const {
-  for (const LegState& state : legs_) {
-    if (state.record != nullptr) visit(state.leg);
+  for (const RecordNumber number : legs_) {
+    if (number == 0) continue;
+    const LegRecord& record = *tables_.clients().At(number);
+    relay::ForwardingLeg leg;
+    leg.id = record.id;
+    leg.path = {.client = {AddressOf(record.key), record.key.port},
+                .server = locals_.listener(record.key.listener)};
+    leg.relayed_v4 = RelayedOf(record, IpFamily::kV4);
+    leg.relayed_v6 = RelayedOf(record, IpFamily::kV6);
+    leg.call = record.call.Load();
+    leg.expires_at = CoarseStart(Load(record.ends));
+    visit(leg);
   }
 }
 
 // --- Permissions ---------------------------------------------------------------------------------
 
 absl::Status ForwardingCompiler::Upsert(const relay::ForwardingPermission& permission) {
-  LegState* leg = Find(permission.leg);
+  LegRecord* leg = Find(permission.leg);
   if (leg == nullptr) return absl::NotFoundError("a permission of an unknown leg");
-  PermissionState* state = Find(*leg, permission.peer);
-  if (state == nullptr) {
-    if (absl::Status status = AddPermission(*leg, permission); !status.ok()) return status;
-    state = &leg->permissions.back();
-  }
-  state->expires_at = permission.expires_at;
-  const CoarseTime ends = CoarseEnd(permission.expires_at);
-  state->record->ends.store(ends, std::memory_order_relaxed);
-  for (ChannelState& channel : leg->channels) {
-    if (channel.peer.ip == permission.peer) {
-      channel.peer_record->permission_ends.store(ends, std::memory_order_relaxed);
-    }
-  }
-  FuseChannelsTowards(*leg);
+  return Permit(*leg, permission.peer, CoarseEnd(permission.expires_at));
+}
+
+absl::Status ForwardingCompiler::Permit(LegRecord& leg, const IpAddress& peer, CoarseTime ends) {
+  const absl::StatusOr<PermissionRecord*> permission = TakePermission(leg, peer);
+  if (!permission.ok()) return permission.status();
+  Store((*permission)->ends, ends);
+  FuseChannelsTowards(leg);
   return absl::OkStatus();
 }
 
-absl::Status ForwardingCompiler::AddPermission(LegState& leg,
-                                               const relay::ForwardingPermission& permission) {
-  const std::optional<TransportAddress>& relayed = RelayedOf(leg.leg, permission.peer.family());
-  if (!relayed) return absl::InvalidArgumentError("a permission of a family that is not relayed");
+absl::StatusOr<PermissionRecord*> ForwardingCompiler::TakePermission(LegRecord& leg,
+                                                                     const IpAddress& peer) {
+  if (PermissionRecord* known = FindPermission(leg, peer); known != nullptr) return known;
+  if (leg.relayed_port(peer.family()) == 0) return NotRelayed("permission");
   NextHopId hop = kNoNextHop;  // a peer behind this relay is reached inside it
-  if (locals_.Find(permission.peer) == kNotLocal) {
-    absl::StatusOr<NextHopId> acquired = AcquireHop(permission.peer);
+  if (locals_.FindRelayed(peer, 0) == kOutside) {
+    absl::StatusOr<NextHopId> acquired = AcquireHop(peer);
     if (!acquired.ok()) return acquired.status();
     hop = *acquired;
   }
@@ -221,214 +292,331 @@ absl::Status ForwardingCompiler::AddPermission(LegState& leg,
     ReleaseHop(hop);
     return TableFull("permissions");
   }
-  record->to_peer = HeaderTemplate(*relayed, {permission.peer, 0}, hop);
-  record->ends.store(CoarseEnd(permission.expires_at), std::memory_order_relaxed);
-  record->key = MakePeerKey(permission.leg, permission.peer, 0);
+  record->next_hop = hop;
+  record->key = MakePeerKey(leg.id, peer, 0);
   if (!tables_.Publish(record)) {
     ReleaseHop(hop);
     tables_.Discard(record);
     return TableFull("permissions");
   }
-  leg.permissions.push_back({permission.peer, permission.expires_at, record});
-  return absl::OkStatus();
+  record->next = leg.first_permission;
+  leg.first_permission = tables_.permissions().NumberOf(record);
+  return record;
 }
 
-void ForwardingCompiler::RemovePermission(relay::LegId id, const relay::IpAddress& peer) {
-  LegState* leg = Find(id);
-  PermissionState* permission = leg == nullptr ? nullptr : Find(*leg, peer);
+void ForwardingCompiler::RemovePermission(relay::LegId id, const IpAddress& peer) {
+  LegRecord* leg = Find(id);
+  PermissionRecord* permission = leg == nullptr ? nullptr : FindPermission(*leg, peer);
   if (permission == nullptr) return;
-  for (ChannelState& channel : leg->channels) {
-    if (channel.peer.ip == peer) {
-      channel.peer_record->permission_ends.store(0, std::memory_order_relaxed);
-    }
-  }
-  Remove(*permission);
-  *permission = leg->permissions.back();
-  leg->permissions.pop_back();
+  Store(permission->ends, 0);
+  Remove(*leg, permission);
   FuseChannelsTowards(*leg);
 }
 
-void ForwardingCompiler::Remove(PermissionState& permission) {
-  ReleaseHop(permission.record->to_peer.next_hop);
-  tables_.Retire(permission.record);
+bool ForwardingCompiler::HasChannels(const PermissionRecord& permission) const {
+  return permission.more_channels.load(std::memory_order_relaxed) != 0 ||
+         std::ranges::any_of(permission.channels,
+                             [](const auto& channel) { return Load(channel).port != 0; });
+}
+
+// Unless channels, or the permission itself, still need the record.
+void ForwardingCompiler::Remove(LegRecord& leg, PermissionRecord* permission) {
+  if (Load(permission->ends) != 0 || HasChannels(*permission)) return;
+  const RecordNumber number = tables_.permissions().NumberOf(permission);
+  RecordNumber* link = &leg.first_permission;
+  while (*link != number) link = &tables_.permissions().At(*link)->next;
+  *link = permission->next;
+  ReleaseHop(permission->next_hop);
+  tables_.Retire(permission);
+}
+
+// --- The channels of a peer's address ------------------------------------------------------------
+
+BoundChannel ForwardingCompiler::FindBound(const PermissionRecord& permission,
+                                           uint16_t port) const {
+  for (const std::atomic<uint64_t>& place : permission.channels) {
+    const BoundChannel channel = Load(place);
+    if (channel.port == port) return channel;
+  }
+  if (permission.more_channels.load(std::memory_order_relaxed) == 0) return {};
+  PeerKey key = permission.key;
+  key.port = port;
+  const PeerRecord* record = tables_.peers().Find(key);
+  return record == nullptr ? BoundChannel() : Load(record->channel);
+}
+
+absl::Status ForwardingCompiler::SetBound(PermissionRecord& permission,
+                                          const BoundChannel& channel) {
+  std::atomic<uint64_t>* place = nullptr;
+  for (std::atomic<uint64_t>& candidate : permission.channels) {
+    const uint16_t port = Load(candidate).port;
+    if (port == channel.port) {
+      Store(candidate, channel);
+      return absl::OkStatus();
+    }
+    if (port == 0 && place == nullptr) place = &candidate;
+  }
+  PeerKey key = permission.key;
+  key.port = channel.port;
+  const uint16_t more = permission.more_channels.load(std::memory_order_relaxed);
+  if (more != 0) {
+    auto* known = const_cast<PeerRecord*>(tables_.peers().Find(key));
+    if (known != nullptr) {
+      Store(known->channel, channel);
+      return absl::OkStatus();
+    }
+  }
+  if (place != nullptr) {
+    Store(*place, channel);
+    return absl::OkStatus();
+  }
+  PeerRecord* record = tables_.TakePeer();
+  if (record == nullptr) return TableFull("channels");
+  record->key = key;
+  Store(record->channel, channel);
+  if (!tables_.Publish(record)) {
+    tables_.Discard(record);
+    return TableFull("channels");
+  }
+  permission.more_channels.store(static_cast<uint16_t>(more + 1), std::memory_order_release);
+  return absl::OkStatus();
+}
+
+void ForwardingCompiler::ClearBound(PermissionRecord& permission, uint16_t port) {
+  for (std::atomic<uint64_t>& place : permission.channels) {
+    if (Load(place).port == port) return Store(place, BoundChannel());
+  }
+  PeerKey key = permission.key;
+  key.port = port;
+  auto* record = const_cast<PeerRecord*>(tables_.peers().Find(key));
+  if (record == nullptr) return;
+  tables_.Retire(record);
+  permission.more_channels.store(
+      static_cast<uint16_t>(permission.more_channels.load(std::memory_order_relaxed) - 1),
+      std::memory_order_release);
 }
 
 // --- Channels ------------------------------------------------------------------------------------
 
+PermissionRecord& ForwardingCompiler::PermissionOf(const ChannelRecord& channel) {
+  return *tables_.permissions().At(tables_.DetailsOf(&channel).permission);
+}
+
+TransportAddress ForwardingCompiler::PeerOf(const ChannelRecord& channel) {
+  return {AddressOf(PermissionOf(channel).key), tables_.DetailsOf(&channel).peer_port};
+}
+
+CoarseTime ForwardingCompiler::EndOf(const ChannelRecord& channel) {
+  return FindBound(PermissionOf(channel), tables_.DetailsOf(&channel).peer_port).ends;
+}
+
 absl::Status ForwardingCompiler::Upsert(const relay::ForwardingChannel& channel) {
-  LegState* leg = Find(channel.leg);
+  LegRecord* leg = Find(channel.leg);
   if (leg == nullptr) return absl::NotFoundError("a channel of an unknown leg");
-  ChannelState* state = Find(*leg, channel.number);
-  if (state != nullptr && state->peer != channel.peer) {
-    RemoveChannel(channel.leg, channel.number);
-    state = nullptr;
+  return Bind(*leg, channel.number, channel.peer, CoarseEnd(channel.expires_at));
+}
+
+absl::Status ForwardingCompiler::Bind(LegRecord& leg, uint16_t number, const TransportAddress& peer,
+                                      CoarseTime ends) {
+  const ChannelRecord* record = FindChannel(leg, number);
+  if (record != nullptr && PeerOf(*record) != peer) {
+    RemoveChannel(leg.id, number);
+    record = nullptr;
   }
-  if (state == nullptr) {
-    if (absl::Status status = AddChannel(*leg, channel); !status.ok()) return status;
-    state = &leg->channels.back();
+  if (const PermissionRecord* permission = FindPermission(leg, peer.ip)) {
+    const uint16_t other = FindBound(*permission, peer.port).number;  // a peer has one channel
+    if (other != 0 && other != number) RemoveChannel(leg.id, other);
   }
-  state->expires_at = channel.expires_at;
-  state->peer_record->channel_ends.store(CoarseEnd(channel.expires_at), std::memory_order_relaxed);
-  UpdateEnds(*leg);
-  FuseChannelsTowards(*leg);
+  if (record == nullptr) {
+    if (absl::Status status = AddChannel(leg, number, peer, ends); !status.ok()) return status;
+  } else {
+    // There is a place for it already.
+    SetBound(PermissionOf(*record), {peer.port, number, ends}).IgnoreError();
+  }
+  UpdateEnds(leg);
+  FuseChannelsTowards(leg);
   return absl::OkStatus();
 }
 
-absl::Status ForwardingCompiler::AddChannel(LegState& leg,
-                                            const relay::ForwardingChannel& channel) {
-  const std::optional<TransportAddress>& relayed = RelayedOf(leg.leg, channel.peer.ip.family());
-  if (!relayed) return absl::InvalidArgumentError("a channel of a family that is not relayed");
-  const LocalIndex peer_local = locals_.Find(channel.peer.ip);
+absl::Status ForwardingCompiler::AddChannel(LegRecord& leg, uint16_t number,
+                                            const TransportAddress& peer, CoarseTime ends) {
+  const std::optional<TransportAddress> relayed = RelayedOf(leg, peer.ip.family());
+  if (!relayed) return NotRelayed("channel");
+  const RelayedSlot slot = locals_.FindRelayed(peer.ip, peer.port);
   NextHopId hop = kNoNextHop;
-  if (peer_local == kNotLocal) {
-    absl::StatusOr<NextHopId> acquired = AcquireHop(channel.peer.ip);
+  if (slot == kOutside) {
+    absl::StatusOr<NextHopId> acquired = AcquireHop(peer.ip);
     if (!acquired.ok()) return acquired.status();
     hop = *acquired;
   }
-  ChannelRecord* record = tables_.TakeChannel();
-  PeerRecord* peer_record = tables_.TakePeer();
-  const auto give_back = [&] {
+  const absl::StatusOr<PermissionRecord*> permission = TakePermission(leg, peer.ip);
+  if (!permission.ok()) {
     ReleaseHop(hop);
-    if (record != nullptr) tables_.Discard(record);
-    if (peer_record != nullptr) tables_.Discard(peer_record);
+    return permission.status();
+  }
+  const auto give_back = [&](absl::Status status) {
+    ReleaseHop(hop);
+    Remove(leg, *permission);
+    return status;
   };
-  if (record == nullptr || peer_record == nullptr) {
-    give_back();
-    return TableFull("channels");
+  ChannelRecord* record = tables_.TakeChannel();
+  if (record == nullptr) return give_back(TableFull("channels"));
+  absl::Status bound = SetBound(**permission, {peer.port, number, ends});
+  if (!bound.ok()) {
+    tables_.Discard(record);
+    return give_back(std::move(bound));
   }
-  record->leg = leg.record;
-  record->peer_local = peer_local;
-  record->peer_port = channel.peer.port;
-  if (peer_local == kNotLocal) record->out = HeaderTemplate(*relayed, channel.peer, hop);
-  peer_record->channel = channel.number;
-  const PermissionState* permission = Find(leg, channel.peer.ip);
-  peer_record->permission_ends.store(permission == nullptr ? 0 : CoarseEnd(permission->expires_at),
-                                     std::memory_order_relaxed);
-  peer_record->channel_ends.store(CoarseEnd(channel.expires_at), std::memory_order_relaxed);
-
-  const TransportAddress& client = leg.leg.path.client;
-  record->key = MakeClientKey(client.ip, client.port, channel.number, leg.listener);
-  peer_record->key = MakePeerKey(channel.leg, channel.peer.ip, channel.peer.port);
+  record->key = leg.key;
+  record->key.channel = number;
+  record->key.rider = 0;
+  ChannelDetails& details = tables_.DetailsOf(record);
+  details.leg = tables_.legs().NumberOf(&leg);
+  details.peer_slot = slot;
+  details.peer_port = peer.port;
+  details.peer_family = peer.ip.family();
+  details.permission = tables_.permissions().NumberOf(*permission);
+  if (slot == kOutside) {
+    record->out = Flow(leg.relayed_local(peer.ip.family()), *relayed, peer, hop);
+  }
   if (!tables_.Publish(record)) {
-    give_back();
-    return TableFull("channels");
+    tables_.Discard(record);
+    ClearBound(**permission, peer.port);
+    return give_back(TableFull("channels"));
   }
-  if (!tables_.Publish(peer_record)) {
-    // Workers may have seen the channel already: it goes the way of a retired one.
-    tables_.Retire(record);
-    record = nullptr;
-    give_back();
-    return TableFull("channels");
-  }
-  leg.channels.push_back(
-      {channel.peer, channel.expires_at, record, peer_record, 0, channel.number, false});
-  if (peer_local != kNotLocal) {
-    towards_[TowardsKey(peer_local, channel.peer.port)].push_back({channel.leg, channel.number});
-  }
+  Link(leg, record);
+  LinkTowards(record);
   return absl::OkStatus();
 }
 
 void ForwardingCompiler::RemoveChannel(relay::LegId id, uint16_t number) {
-  LegState* leg = Find(id);
-  ChannelState* channel = leg == nullptr ? nullptr : Find(*leg, number);
+  LegRecord* leg = Find(id);
+  ChannelRecord* channel = leg == nullptr ? nullptr : FindChannel(*leg, number);
   if (channel == nullptr) return;
-  Remove(*leg, *channel);
-  *channel = leg->channels.back();
-  leg->channels.pop_back();
+  Remove(*leg, channel);
   FuseChannelsTowards(*leg);
 }
 
-void ForwardingCompiler::Remove(LegState& leg, ChannelState& channel) {
-  if (channel.record->peer_local == kNotLocal) {
-    ReleaseHop(channel.record->out.next_hop);
-  } else {
-    const auto towards =
-        towards_.find(TowardsKey(channel.record->peer_local, channel.record->peer_port));
-    std::vector<ChannelRef>& refs = towards->second;
-    refs.erase(std::find(refs.begin(), refs.end(), ChannelRef{leg.leg.id, channel.number}));
-    if (refs.empty()) towards_.erase(towards);
-  }
-  if (channel.fused_now) --fused_;
-  tables_.Retire(channel.record);
-  tables_.Retire(channel.peer_record);
+void ForwardingCompiler::Remove(LegRecord& leg, ChannelRecord* channel) {
+  const ChannelDetails& details = tables_.DetailsOf(channel);
+  PermissionRecord& permission = PermissionOf(*channel);
+  if (details.peer_slot == kOutside) ReleaseHop(channel->out.next_hop);
+  UnlinkTowards(channel);
+  Unlink(leg, channel);
+  if (details.fused) --fused_;
+  ClearBound(permission, details.peer_port);
+  tables_.Retire(channel);
+  Remove(leg, &permission);
 }
 
-void ForwardingCompiler::UpdateEnds(LegState& leg) {
-  leg.record->ends.store(CoarseEnd(leg.leg.expires_at), std::memory_order_relaxed);
-  for (ChannelState& channel : leg.channels) {
-    const CoarseTime ends = CoarseEnd(std::min(channel.expires_at, leg.leg.expires_at));
-    channel.record->ends.store(ends, std::memory_order_relaxed);
-    if (channel.record->peer_local == kNotLocal) {
-      channel.record->direct_until.store(ends, std::memory_order_release);
-    }
-    Fuse(leg, channel);
+void ForwardingCompiler::UpdateEnds(LegRecord& leg) {
+  ForEachChannel(leg, [&](ChannelRecord* channel) {
+    const CoarseTime ends = std::min(EndOf(*channel), Load(leg.ends));
+    Store(channel->ends, ends);
+    if (tables_.DetailsOf(channel).peer_slot == kOutside) Store(channel->direct_until, ends);
+    Fuse(channel);
+  });
+}
+
+void ForwardingCompiler::Link(LegRecord& leg, ChannelRecord* channel) {
+  tables_.DetailsOf(channel).next = leg.first_channel;
+  leg.first_channel = tables_.channels().NumberOf(channel);
+}
+
+void ForwardingCompiler::Unlink(LegRecord& leg, ChannelRecord* channel) {
+  const RecordNumber number = tables_.channels().NumberOf(channel);
+  RecordNumber* link = &leg.first_channel;
+  while (*link != number) link = &DetailsAt(*link).next;
+  *link = tables_.DetailsOf(channel).next;
+}
+
+ChannelDetails& ForwardingCompiler::DetailsAt(RecordNumber channel) {
+  return tables_.DetailsOf(tables_.channels().At(channel));
+}
+
+void ForwardingCompiler::LinkTowards(ChannelRecord* channel) {
+  ChannelDetails& details = tables_.DetailsOf(channel);
+  if (details.peer_slot >= towards_.size()) return;
+  RecordNumber& first = towards_[details.peer_slot];
+  details.previous_towards = 0;
+  details.next_towards = first;
+  const RecordNumber number = tables_.channels().NumberOf(channel);
+  if (first != 0) DetailsAt(first).previous_towards = number;
+  first = number;
+}
+
+void ForwardingCompiler::UnlinkTowards(ChannelRecord* channel) {
+  const ChannelDetails& details = tables_.DetailsOf(channel);
+  if (details.peer_slot >= towards_.size()) return;
+  RecordNumber& to_this = details.previous_towards == 0
+                              ? towards_[details.peer_slot]
+                              : DetailsAt(details.previous_towards).next_towards;
+  to_this = details.next_towards;
+  if (details.next_towards != 0) {
+    DetailsAt(details.next_towards).previous_towards = details.previous_towards;
   }
 }
 
 // --- Fusing --------------------------------------------------------------------------------------
 
-void ForwardingCompiler::FuseChannelsTowards(const LegState& leg) {
-  const auto fuse = [&](LocalIndex local, uint16_t port) {
-    const auto towards = towards_.find(TowardsKey(local, port));
-    if (towards == towards_.end()) return;
-    for (const ChannelRef& ref : towards->second) {
-      LegState* other = Find(ref.leg);
-      if (other != nullptr) Fuse(*other, *Find(*other, ref.number));
+void ForwardingCompiler::FuseChannelsTowards(const LegRecord& leg) {
+  for (const IpFamily family : {IpFamily::kV4, IpFamily::kV6}) {
+    const RelayedSlot slot = SlotOf(leg, family);
+    if (slot >= towards_.size()) continue;
+    for (RecordNumber number = towards_[slot]; number != 0;) {
+      ChannelRecord* channel = tables_.channels().At(number);
+      number = tables_.DetailsOf(channel).next_towards;  // another record may take its place
+      Fuse(channel);
     }
-  };
-  if (leg.leg.relayed_v4) fuse(leg.record->relayed_v4, leg.record->relayed_v4_port);
-  if (leg.leg.relayed_v6) fuse(leg.record->relayed_v6, leg.record->relayed_v6_port);
+  }
 }
 
-void ForwardingCompiler::FillFused(ChannelRecord& record, const LegState& other,
-                                   const ChannelState& back) {
-  record.out = other.record->to_client;
-  record.key.rider = back.number;
-}
-
-void ForwardingCompiler::Fuse(LegState& leg, ChannelState& channel) {
-  ChannelRecord* record = channel.record;
-  if (record->peer_local == kNotLocal) return;
-  const auto unfuse = [&] {
-    record->direct_until.store(0, std::memory_order_release);
-    if (channel.fused_now) --fused_;
-    channel.fused_now = false;
+void ForwardingCompiler::Fuse(ChannelRecord* channel) {
+  ChannelDetails* details = &tables_.DetailsOf(channel);
+  if (details->peer_slot == kOutside) return;
+  const auto set_fused = [&](bool fused, CoarseTime until) {
+    Store(channel->direct_until, until);
+    if (details->fused != fused) fused ? ++fused_ : --fused_;
+    details->fused = fused;
   };
-  const LegRecord* target = tables_.FindRelayed(record->peer_local, record->peer_port);
-  if (target == nullptr) return unfuse();
-  LegState& other = legs_[target->id];
-  const TransportAddress& self = *RelayedOf(leg.leg, channel.peer.ip.family());
-  const PermissionState* permission = Find(other, self.ip);
-  const ChannelState* back = FindByPeer(other, self);
-  if (permission == nullptr || back == nullptr ||
-      !relay::CallsConnect(leg.leg.call, other.leg.call)) {
-    return unfuse();
+  LegRecord& leg = *tables_.legs().At(details->leg);
+  const IpFamily family = details->peer_family;
+  auto* other =
+      const_cast<LegRecord*>(tables_.FindRelayed(details->peer_slot, family, details->peer_port));
+  if (other == nullptr) return set_fused(false, 0);
+  const TransportAddress self = *RelayedOf(leg, family);
+  const PermissionRecord* permission = FindPermission(*other, self.ip);
+  if (permission == nullptr) return set_fused(false, 0);
+  const BoundChannel back = FindBound(*permission, self.port);
+  if (Load(permission->ends) == 0 || back.number == 0 ||
+      !relay::CallsConnect(leg.call.Load(), other->call.Load())) {
+    return set_fused(false, 0);
   }
-  const CoarseTime until =
-      CoarseEnd(std::min({leg.leg.expires_at, channel.expires_at, other.leg.expires_at,
-                          permission->expires_at, back->expires_at}));
-  if (channel.fused_with != other.serial || record->out_channel() != back->number) {
-    if (channel.fused_with != 0) {
-      // Workers may be reading the old rewrite: the new one goes into a record of its own.
-      ChannelRecord* fresh = tables_.TakeChannel();
-      if (fresh == nullptr) return unfuse();
-      fresh->ends.store(record->ends.load(std::memory_order_relaxed), std::memory_order_relaxed);
-      fresh->leg = record->leg;
-      fresh->peer_local = record->peer_local;
-      fresh->peer_port = record->peer_port;
-      fresh->key = record->key;
-      FillFused(*fresh, other, *back);
-      tables_.Publish(fresh);
-      tables_.Retire(record);
-      channel.record = record = fresh;
-    } else {
-      FillFused(*record, other, *back);
-    }
-    channel.fused_with = other.serial;
+  const Flow out(locals_.listener_at(other->key.listener).local,
+                 locals_.listener(other->key.listener), {AddressOf(other->key), other->key.port},
+                 other->next_hop);
+  if (channel->out_channel() == 0) {
+    channel->out = out;
+    channel->key.rider = back.number;
+  } else if (channel->out_channel() != back.number || channel->out != out) {
+    // Workers may be reading the old rewrite: the new one goes into a record of its own.
+    ChannelRecord* fresh = tables_.TakeChannel();
+    if (fresh == nullptr) return set_fused(false, 0);
+    UnlinkTowards(channel);
+    Unlink(leg, channel);
+    fresh->key = channel->key;
+    fresh->key.rider = back.number;
+    fresh->out = out;
+    Store(fresh->ends, Load(channel->ends));
+    tables_.DetailsOf(fresh) = *details;
+    Link(leg, fresh);
+    LinkTowards(fresh);
+    tables_.Publish(fresh);
+    tables_.Retire(channel);
+    channel = fresh;
+    details = &tables_.DetailsOf(fresh);
   }
-  record->direct_until.store(until, std::memory_order_release);
-  if (!channel.fused_now) ++fused_;
-  channel.fused_now = true;
+  set_fused(true, std::min({Load(leg.ends), EndOf(*channel), Load(other->ends),
+                            Load(permission->ends), back.ends}));
 }
 
 }  // namespace sotto::dataplane

@@ -10,10 +10,11 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "dataplane/l3/neighbors.h"
 #include "dataplane/packet/local_addresses.h"
 #include "dataplane/table/tables.h"
@@ -38,57 +39,60 @@ class ForwardingCompiler final : public relay::ForwardingPlane {
 
   // Channels that are fused with another leg's at the moment.
   uint32_t fused_channels() const { return fused_; }
+  // Whether the leg has that channel, and it is one of them.
+  bool IsFused(relay::LegId leg, uint16_t number) const;
 
  private:
-  struct PermissionState {
-    relay::IpAddress peer;
-    relay::MonotonicMs expires_at;
-    PermissionRecord* record;
-  };
-  struct ChannelState {
-    relay::TransportAddress peer;
-    relay::MonotonicMs expires_at;
-    ChannelRecord* record;
-    PeerRecord* peer_record;
-    // The LegState::serial that record->out was made for; 0: it was never fused.
-    uint64_t fused_with;
-    uint16_t number;
-    bool fused_now;
-  };
-  struct LegState {
-    relay::ForwardingLeg leg;
-    LegRecord* record = nullptr;  // null: the slot is free
-    uint64_t serial = 0;          // of this leg, unlike any other's
-    ListenerIndex listener = kNoListener;
-    std::vector<PermissionState> permissions;
-    std::vector<ChannelState> channels;
-  };
-  struct ChannelRef {
-    relay::LegId leg;
-    uint16_t number;
-    bool operator==(const ChannelRef&) const = default;
-  };
-
-  LegState* Find(relay::LegId id);
-  static PermissionState* Find(LegState& leg, const relay::IpAddress& peer);
-  static ChannelState* Find(LegState& leg, uint16_t number);
-  static ChannelState* FindByPeer(LegState& leg, const relay::TransportAddress& peer);
+  // What control knows of a leg stands in its records: they are chained to it by number, and their
+  // ends, in coarse time, are all that it needs. So a leg costs four bytes here.
+  LegRecord* Find(relay::LegId id);
+  PermissionRecord* FindPermission(LegRecord& leg, const relay::IpAddress& peer);
+  ChannelRecord* FindChannel(LegRecord& leg, uint16_t number);
+  template <typename Visit>
+  void ForEachChannel(const LegRecord& leg, Visit visit);
+  template <typename Visit>
+  void ForEachPermission(const LegRecord& leg, Visit visit);
 
   absl::Status AddLeg(const relay::ForwardingLeg& leg);
-  absl::Status ReplaceLeg(LegState& state, const relay::ForwardingLeg& leg);
-  absl::Status AddPermission(LegState& leg, const relay::ForwardingPermission& permission);
-  absl::Status AddChannel(LegState& leg, const relay::ForwardingChannel& channel);
-  void Remove(PermissionState& permission);
-  void Remove(LegState& leg, ChannelState& channel);
+  absl::Status ReplaceLeg(LegRecord& record, const relay::ForwardingLeg& leg);
+  bool IsAt(const LegRecord& record, const relay::ForwardingLeg& leg) const;
+  // The leg's relayed address of a family; nothing if it has none.
+  std::optional<relay::TransportAddress> RelayedOf(const LegRecord& leg,
+                                                   relay::IpFamily family) const;
+  RelayedSlot SlotOf(const LegRecord& leg, relay::IpFamily family) const;
 
-  // Decides anew whether the channel is fused with the leg it leads to, and until when.
-  void Fuse(LegState& leg, ChannelState& channel);
-  // What a worker rewrites with, once the two are fused.
-  static void FillFused(ChannelRecord& record, const LegState& other, const ChannelState& back);
+  absl::Status Permit(LegRecord& leg, const relay::IpAddress& peer, CoarseTime ends);
+  // The peer's record, made without a permission if there is none.
+  absl::StatusOr<PermissionRecord*> TakePermission(LegRecord& leg, const relay::IpAddress& peer);
+  bool HasChannels(const PermissionRecord& permission) const;
+  void Remove(LegRecord& leg, PermissionRecord* permission);
+
+  absl::Status Bind(LegRecord& leg, uint16_t number, const relay::TransportAddress& peer,
+                    CoarseTime ends);
+  absl::Status AddChannel(LegRecord& leg, uint16_t number, const relay::TransportAddress& peer,
+                          CoarseTime ends);
+  void Remove(LegRecord& leg, ChannelRecord* channel);
+  ChannelDetails& DetailsAt(RecordNumber channel);
+  PermissionRecord& PermissionOf(const ChannelRecord& channel);
+  relay::TransportAddress PeerOf(const ChannelRecord& channel);
+  CoarseTime EndOf(const ChannelRecord& channel);  // its own, whatever its leg's is
+  // The channels of a peer's address, by port: `number` 0 if there is none.
+  BoundChannel FindBound(const PermissionRecord& permission, uint16_t port) const;
+  absl::Status SetBound(PermissionRecord& permission, const BoundChannel& channel);
+  void ClearBound(PermissionRecord& permission, uint16_t port);
+
+  // Decides anew whether the channel is fused with the leg it leads to, and until when. May put
+  // another record in its place.
+  void Fuse(ChannelRecord* channel);
   // The same for every channel of any leg that leads to a relayed address of this one.
-  void FuseChannelsTowards(const LegState& leg);
+  void FuseChannelsTowards(const LegRecord& leg);
   // Ends of a leg's channels follow the leg's own.
-  void UpdateEnds(LegState& leg);
+  void UpdateEnds(LegRecord& leg);
+  // The chains that a channel stands in.
+  void Link(LegRecord& leg, ChannelRecord* channel);
+  void Unlink(LegRecord& leg, ChannelRecord* channel);
+  void LinkTowards(ChannelRecord* channel);
+  void UnlinkTowards(ChannelRecord* channel);
 
   // The next hop for packets to `destination`, or kNoNextHop where there is no route: such packets
   // are dropped under their reason, as a router without a route would.
@@ -98,10 +102,8 @@ class ForwardingCompiler final : public relay::ForwardingPlane {
   const LocalAddresses& locals_;
   Neighbors& neighbors_;
   Tables& tables_;
-  std::vector<LegState> legs_;  // by LegId
-  // Channels by the own relayed address that they lead to: (LocalIndex << 16) | port.
-  absl::flat_hash_map<uint32_t, std::vector<ChannelRef>> towards_;
-  uint64_t last_serial_ = 0;
+  std::vector<RecordNumber> legs_;     // by LegId; 0: there is none
+  std::vector<RecordNumber> towards_;  // the first channel that leads to a RelayedSlot
   uint32_t fused_ = 0;
 };
 

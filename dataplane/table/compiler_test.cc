@@ -153,7 +153,7 @@ TEST_F(CompilerTest, ALegThatGoesUnfusesTheOtherAndLeavesNothing) {
   compiler_->RemoveLeg(2);
   EXPECT_FALSE(Fused(1, 0x4001));
   EXPECT_EQ(Channel(2, 0x4002), nullptr);
-  EXPECT_EQ(tables_->FindRelayed(0, 50002), nullptr);
+  EXPECT_EQ(tables_->FindRelayed(locals_.FindRelayed(Ip("198.51.100.1"), 50002)), nullptr);
   EXPECT_EQ(tables_->permissions().Find(MakePeerKey(2, Ip("198.51.100.1"), 0)), nullptr);
   compiler_->RemoveLeg(1);
   EXPECT_EQ(compiler_->fused_channels(), 0u);
@@ -172,8 +172,7 @@ TEST_F(CompilerTest, AnotherLegOnTheSamePortGetsARewriteOfItsOwn) {
   Permit(3);
   Bind(3, 0x4002, 1);
   ASSERT_TRUE(Fused(1, 0x4001));
-  const HeaderTemplate& out = Channel(1, 0x4001)->out;
-  EXPECT_EQ(relay::LoadBe16(out.bytes + out.ip_header_size + 2), 40003) << "to the old client";
+  EXPECT_EQ(Channel(1, 0x4001)->out.destination_port, 40003) << "to the old client";
 }
 
 TEST_F(CompilerTest, FusingEndsWithWhateverEndsFirst) {
@@ -229,8 +228,7 @@ TEST_F(CompilerTest, AClientThatMovesTakesItsChannelsAlong) {
   Add(moved);
   EXPECT_EQ(Channel(2, 0x4002), nullptr) << "at the old address";
   ASSERT_TRUE(Fused(1, 0x4001));
-  const HeaderTemplate& out = Channel(1, 0x4001)->out;
-  EXPECT_EQ(relay::LoadBe16(out.bytes + out.ip_header_size + 2), 9999);
+  EXPECT_EQ(Channel(1, 0x4001)->out.destination_port, 9999);
 }
 
 TEST_F(CompilerTest, FullTablesRefuseAndChangeNothing) {
@@ -248,6 +246,124 @@ TEST_F(CompilerTest, FullTablesRefuseAndChangeNothing) {
   EXPECT_TRUE(compiler_->Upsert(relay::ForwardingPermission{1, Ip("198.51.100.77"), kLater}).ok());
   EXPECT_TRUE(
       compiler_->Upsert(relay::ForwardingChannel{1, 0x4010, At("198.51.100.77:7"), kLater}).ok());
+}
+
+// As workers look it up: the number under which the peer's packets reach the client; 0 if none.
+uint16_t NumberOf(const Tables& tables, relay::LegId leg, const TransportAddress& peer) {
+  const PermissionRecord* permission = tables.permissions().Find(MakePeerKey(leg, peer.ip, 0));
+  if (permission == nullptr) return 0;
+  for (const auto& place : permission->channels) {
+    const BoundChannel channel = BoundChannel::Of(place.load());
+    if (channel.port == peer.port) return channel.number;
+  }
+  if (permission->more_channels.load() == 0) return 0;
+  const PeerRecord* record = tables.peers().Find(MakePeerKey(leg, peer.ip, peer.port));
+  return record == nullptr ? 0 : BoundChannel::Of(record->channel.load()).number;
+}
+
+TEST_F(CompilerTest, APeersAddressHasAnyNumberOfChannels) {
+  Add(Leg(1));
+  const auto peer = [](int i) { return At(fmt::format("198.51.100.77:{}", 1000 + i).c_str()); };
+  const auto number = [](int i) { return static_cast<uint16_t>(0x4000 + i); };
+  // In any order, so that those beyond the first few are sometimes all that is left.
+  std::mt19937 random(3);
+  std::vector<bool> bound(8);
+  for (int i = 0; i < 2000; ++i) {
+    const int n = static_cast<int>(random() % bound.size());
+    if (bound[n]) {
+      compiler_->RemoveChannel(1, number(n));
+    } else {
+      ASSERT_TRUE(compiler_->Upsert(relay::ForwardingChannel{1, number(n), peer(n), kLater}).ok());
+    }
+    bound[n] = !bound[n];
+    for (int other = 0; other < static_cast<int>(bound.size()); ++other) {
+      EXPECT_EQ(NumberOf(*tables_, 1, peer(other)), bound[other] ? number(other) : 0);
+      EXPECT_EQ(Channel(1, number(other)) != nullptr, bound[other]);
+    }
+    tables_->Reclaim();
+  }
+  compiler_->RemoveLeg(1);
+  tables_->ReclaimAll();
+  EXPECT_EQ(tables_->permissions().taken(), 0u);
+  EXPECT_EQ(tables_->peers().taken(), 0u);
+  EXPECT_EQ(neighbors_.size(), 0u);
+}
+
+TEST_F(CompilerTest, AChannelOutlivesItsPermissionAndLetsNothingIn) {
+  Call();
+  const IpAddress relay = Ip("198.51.100.1");
+  compiler_->RemovePermission(2, relay);
+  EXPECT_EQ(NumberOf(*tables_, 2, Relayed(1)), 0x4002);
+  EXPECT_EQ(tables_->permissions().Find(MakePeerKey(2, relay, 0))->ends.load(), 0u);
+  compiler_->RemoveChannel(2, 0x4002);
+  EXPECT_EQ(tables_->permissions().Find(MakePeerKey(2, relay, 0)), nullptr);
+}
+
+class VirtualPrefixTest : public CompilerTest {
+ protected:
+  static relay::ServerOptions VirtualOptions() {
+    relay::ServerOptions options = Options();
+    options.relay_addresses.clear();
+    options.virtual_prefix.emplace(IpPrefix::Parse("100.64.0.0/24").value());
+    return options;
+  }
+  VirtualPrefixTest() {
+    compiler_.reset();
+    tables_ = Tables::Create({16, 16, 16}, virtual_locals_, 1, 0).value();
+    compiler_ = std::make_unique<ForwardingCompiler>(virtual_locals_, neighbors_, *tables_, 16);
+    const relay::VirtualPrefix prefix(IpPrefix::Parse("100.64.0.0/24").value());
+    for (relay::LegId id : {1, 2}) {
+      legs_[id] = Leg(id);
+      legs_[id].relayed_v4 = TransportAddress{prefix.At(id), static_cast<uint16_t>(50000 + id)};
+      legs_[id].call = {7, static_cast<uint8_t>(id - 1), true};
+    }
+  }
+  ~VirtualPrefixTest() override { compiler_.reset(); }  // before what it refers to
+
+  void Join(relay::LegId leg, relay::LegId other, uint16_t number) {
+    const TransportAddress peer = *legs_[other].relayed_v4;
+    ASSERT_TRUE(compiler_->Upsert(relay::ForwardingPermission{leg, peer.ip, kLater}).ok());
+    ASSERT_TRUE(compiler_->Upsert(relay::ForwardingChannel{leg, number, peer, kLater}).ok());
+  }
+
+  LocalAddresses virtual_locals_{interfaces_, VirtualOptions()};
+  std::array<relay::ForwardingLeg, 3> legs_;
+};
+
+TEST_F(VirtualPrefixTest, LegsOfACallAreFused) {
+  for (relay::LegId id : {1, 2}) Add(legs_[id]);
+  Join(1, 2, 0x4001);
+  Join(2, 1, 0x4002);
+  EXPECT_TRUE(BothFused());
+  EXPECT_EQ(Channel(1, 0x4001)->out_channel(), 0x4002);
+  compiler_->RemoveLeg(2);
+  EXPECT_FALSE(Fused(1, 0x4001));
+  EXPECT_EQ(tables_->FindRelayed(2), nullptr);
+  compiler_->RemoveLeg(1);
+}
+
+TEST_F(VirtualPrefixTest, ALegIsReachedAtItsOwnPortAlone) {
+  for (relay::LegId id : {1, 2}) Add(legs_[id]);
+  Join(1, 2, 0x4001);
+  legs_[1].relayed_v4->port = 4711;
+  Join(2, 1, 0x4002);
+  EXPECT_TRUE(NeitherFused());
+  const auto slot = [&](relay::LegId id) {
+    return virtual_locals_.FindRelayed(legs_[id].relayed_v4->ip, 0);
+  };
+  EXPECT_EQ(tables_->FindRelayed(slot(1), relay::IpFamily::kV4, 4711), nullptr);
+  EXPECT_NE(tables_->FindRelayed(slot(1), relay::IpFamily::kV4, 50001), nullptr);
+  EXPECT_EQ(tables_->FindRelayed(slot(1), relay::IpFamily::kV6, 50001), nullptr);
+}
+
+TEST_F(VirtualPrefixTest, AnAddressBelongsToTheLegOfItsNumber) {
+  legs_[1].relayed_v4 = legs_[2].relayed_v4;
+  EXPECT_TRUE(absl::IsInvalidArgument(compiler_->Upsert(legs_[1])));
+  Add(legs_[2]);
+  // What lies beyond the table, and what isn't in the prefix.
+  EXPECT_EQ(tables_->FindRelayed(virtual_locals_.FindRelayed(Ip("100.64.0.200"), 1)), nullptr);
+  EXPECT_EQ(virtual_locals_.FindRelayed(Ip("100.64.1.1"), 1), kOutside);
+  EXPECT_EQ(virtual_locals_.FindRelayed(Ip("198.51.100.1"), 1), kNoRelayed);
 }
 
 TEST_F(CompilerTest, NoRecordIsReusedWhileAWorkerMayHoldIt) {

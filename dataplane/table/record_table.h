@@ -62,11 +62,9 @@ class RecordTable {
   // `capacity` records at most. Check valid().
   RecordTable(const char* name, uint32_t capacity, const HashSecret& secret, int socket)
       : secret_(secret), capacity_(capacity) {
-    // Five of eight slots are taken on the average when the table is full.
-    const uint32_t buckets = std::bit_ceil(capacity / 5 + 1);
-    mask_ = buckets - 1;
-    bucket_count_ = buckets + buckets / 4 + 16;  // what lies behind the mask is for overflow
-    next_overflow_ = buckets;
+    home_buckets_ = HomeBuckets(capacity);
+    bucket_count_ = home_buckets_ + home_buckets_ / 4 + 16;  // the others are for overflow
+    next_overflow_ = home_buckets_;
     bucket_memory_ = TableMemory(name, sizeof(Bucket) * bucket_count_, socket);
     record_memory_ = TableMemory(name, sizeof(Record) * capacity, socket);
     buckets_ = static_cast<Bucket*>(bucket_memory_.data());
@@ -78,7 +76,7 @@ class RecordTable {
   bool valid() const { return records_ != nullptr && buckets_ != nullptr; }
 
   static constexpr uint64_t MemoryBytes(uint32_t capacity) {
-    const uint64_t buckets = std::bit_ceil(capacity / 5 + 1);
+    const uint64_t buckets = HomeBuckets(capacity);
     return (buckets + buckets / 4 + 16) * sizeof(Bucket) + uint64_t{capacity} * sizeof(Record);
   }
 
@@ -88,11 +86,11 @@ class RecordTable {
     return Multiply(words.a ^ secret_[0], words.b ^ secret_[1]) ^
            Multiply(words.c ^ secret_[2], secret_[3]);
   }
-  void PrefetchBucket(uint64_t hash) const { rte_prefetch0(&buckets_[hash & mask_]); }
+  void PrefetchBucket(uint64_t hash) const { rte_prefetch0(&buckets_[HomeOf(hash)]); }
   // Prefetches what most likely is the record, without looking at its key. False if there is none,
   // but for overflow.
   bool PrefetchRecord(uint64_t hash) const {
-    const Bucket& bucket = buckets_[hash & mask_];
+    const Bucket& bucket = buckets_[HomeOf(hash)];
     const uint32_t matches = bucket.Matches(TagOf(hash));
     if (matches == 0) return false;
     const uint32_t number = bucket.records[Slot(matches)].load(std::memory_order_relaxed);
@@ -105,7 +103,7 @@ class RecordTable {
   // Null if there is none. Holds until the reader's next quiescent state.
   const Record* Find(uint64_t hash, const KeyWords<Key>& wanted) const {
     const uint16_t tag = TagOf(hash);
-    const Bucket* bucket = &buckets_[hash & mask_];
+    const Bucket* bucket = &buckets_[HomeOf(hash)];
     while (true) {
       uint32_t matches = bucket->Matches(tag);
       while (matches != 0) {
@@ -144,14 +142,14 @@ class RecordTable {
   // Puts the record in under record->key; what stands there under the same key is out from that
   // moment on. False: no room (of overflow buckets).
   bool Insert(const Record* record) {
-    const uint32_t number = static_cast<uint32_t>(record - records_) + 1;
+    const uint32_t number = NumberOf(record);
     const uint64_t hash = Hash(KeyWords<Key>(record->key));
     const uint16_t tag = TagOf(hash);
     if (std::atomic<uint32_t>* slot = FindSlot(hash, record->key).record; slot != nullptr) {
       slot->store(number, std::memory_order_release);
       return true;
     }
-    Bucket* bucket = &buckets_[hash & mask_];
+    Bucket* bucket = &buckets_[HomeOf(hash)];
     while (true) {
       for (uint32_t i = 0; i < kSlots; ++i) {
         if (bucket->TagAt(i) != 0) continue;
@@ -170,12 +168,19 @@ class RecordTable {
   }
   // Takes the record out, if it is in. Readers may hold it until their next quiescent state.
   void Remove(const Record* record) {
-    const uint32_t number = static_cast<uint32_t>(record - records_) + 1;
+    const uint32_t number = NumberOf(record);
     const Place place = FindSlot(Hash(KeyWords<Key>(record->key)), record->key);
     if (place.record == nullptr || place.record->load(std::memory_order_relaxed) != number) return;
     place.bucket->SetTag(place.slot, 0);
     place.record->store(0, std::memory_order_release);
   }
+
+  // A record's number, from 1 on, and the record of a number, for as long as it is taken.
+  uint32_t NumberOf(const Record* record) const {
+    return static_cast<uint32_t>(record - records_) + 1;
+  }
+  Record* At(uint32_t number) { return &records_[number - 1]; }
+  const Record* At(uint32_t number) const { return &records_[number - 1]; }
 
   uint32_t capacity() const { return capacity_; }
   uint32_t taken() const { return used_ - static_cast<uint32_t>(free_.size()); }
@@ -210,6 +215,12 @@ class RecordTable {
   };
   static_assert(sizeof(Bucket) == 64);
 
+  // Five of eight slots are taken on the average when the table is full.
+  static constexpr uint32_t HomeBuckets(uint32_t capacity) { return capacity / 5 + 1; }
+  uint32_t HomeOf(uint64_t hash) const {
+    return static_cast<uint32_t>((hash & 0xffffffff) * home_buckets_ >> 32);
+  }
+
   static uint32_t Slot(uint32_t matches) {
     return static_cast<uint32_t>(std::countr_zero(matches)) / 2;
   }
@@ -230,7 +241,7 @@ class RecordTable {
   };
   Place FindSlot(uint64_t hash, const Key& key) {
     const KeyWords<Key> wanted(key);
-    for (Bucket* bucket = &buckets_[hash & mask_];;) {
+    for (Bucket* bucket = &buckets_[HomeOf(hash)];;) {
       for (uint32_t i = 0; i < kSlots; ++i) {
         const uint32_t number = bucket->records[i].load(std::memory_order_relaxed);
         if (number != 0 && bucket->TagAt(i) == TagOf(hash) &&
@@ -249,7 +260,7 @@ class RecordTable {
   TableMemory record_memory_;
   Bucket* buckets_ = nullptr;
   Record* records_ = nullptr;
-  uint32_t mask_ = 0;
+  uint32_t home_buckets_ = 0;
   uint32_t bucket_count_ = 0;
   uint32_t next_overflow_ = 0;
   uint32_t capacity_;

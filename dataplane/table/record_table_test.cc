@@ -103,11 +103,13 @@ TEST(RecordTableTest, FollowsAMapThroughRandomChanges) {
 
 // Keys whose hashes end alike, as an attacker would choose them if they knew the secret.
 TEST(RecordTableTest, KeysOfOneBucketOverflowAndAreFoundUntilTheRoomIsTaken) {
+  constexpr uint64_t kHomeBuckets = 400 / 5 + 1;
   Table table("test", 400, kSecret, 0);
   std::vector<ClientKey> keys;
   for (uint32_t n = 0; keys.size() < 400; ++n) {
     const ClientKey key = KeyOf(n);
-    if ((table.Hash(KeyWords<ClientKey>(key)) & 127) == 5) keys.push_back(key);
+    const uint64_t hash = table.Hash(KeyWords<ClientKey>(key));
+    if ((hash & 0xffffffff) * kHomeBuckets >> 32 == 5) keys.push_back(key);
   }
   std::vector<TestRecord*> in;
   for (const ClientKey& key : keys) {
@@ -121,7 +123,8 @@ TEST(RecordTableTest, KeysOfOneBucketOverflowAndAreFoundUntilTheRoomIsTaken) {
     }
     in.push_back(record);
   }
-  EXPECT_EQ(in.size(), 8u + 8 * (128 / 4 + 16)) << "a bucket and all that there are for overflow";
+  EXPECT_EQ(in.size(), 8u + 8 * (kHomeBuckets / 4 + 16))
+      << "a bucket and all that there are for overflow";
   for (const TestRecord* record : in) EXPECT_EQ(table.Find(record->key), record);
   // What is taken out makes room.
   table.Remove(in[3]);

@@ -60,50 +60,80 @@ class AtomicCallSide {
   std::atomic<uint64_t> word_ = 0;  // control writes, workers read
 };
 
-// Each record begins with its key. `kHotLines` cache lines of it are read for a packet.
+// Each record begins with its key. `kHotLines` cache lines of it are read for a packet. Records are
+// chained to each other for control by number (RecordTable::NumberOf; 0: none), so that it needs no
+// memory of its own for them.
+using RecordNumber = uint32_t;
 
-// A leg: how to reach its client, and what it relays for.
+// A leg: how to reach its client, and what it relays for. Headers for its client are derived from
+// the key: from the listening address, to the key's.
 struct alignas(64) LegRecord {
   using Key = ClientKey;
-  static constexpr int kHotLines = 2;
+  static constexpr int kHotLines = 1;
 
-  ClientKey key;
+  ClientKey key;                     // its rider: the relayed IPv4 address's port; 0: none
   std::atomic<CoarseTime> ends = 0;  // control writes, workers read
   relay::LegId id = 0;
   AtomicCallSide call;
-  uint16_t relayed_v4_port = 0;  // 0: no relayed address of the family
-  uint16_t relayed_v6_port = 0;
+  NextHopId next_hop = kNoNextHop;  // to the client
+  uint16_t relayed_v6_port = 0;     // 0: none
+  // Where the relayed address of the family stands; kNotLocal if it is virtual.
   LocalIndex relayed_v4 = kNotLocal;
   LocalIndex relayed_v6 = kNotLocal;
-  HeaderTemplate to_client;  // from the listening address to the client
-};
-static_assert(sizeof(LegRecord) == 128);
+  RecordNumber first_permission = 0;  // control's alone
+  RecordNumber first_channel = 0;     // control's alone
 
-// A peer's address that may exchange packets with a leg.
+  uint16_t relayed_port(relay::IpFamily family) const {
+    return family == relay::IpFamily::kV4 ? key.rider : relayed_v6_port;
+  }
+  LocalIndex relayed_local(relay::IpFamily family) const {
+    return family == relay::IpFamily::kV4 ? relayed_v4 : relayed_v6;
+  }
+};
+static_assert(sizeof(LegRecord) == 64);
+
+// A channel as the peer's packets find it: one word, so that control can change it under the
+// workers' eyes.
+struct BoundChannel {
+  uint16_t port = 0;  // the peer's; 0: no channel
+  uint16_t number = 0;
+  CoarseTime ends = 0;
+
+  uint64_t Word() const { return uint64_t{port} << 48 | uint64_t{number} << 32 | ends; }
+  static BoundChannel Of(uint64_t word) {
+    return {static_cast<uint16_t>(word >> 48), static_cast<uint16_t>(word >> 32),
+            static_cast<CoarseTime>(word)};
+  }
+};
+
+// A peer's address that may exchange packets with a leg, and the channels that are bound to its
+// ports: a few here, those beyond (`more_channels` of them) in PeerRecords.
 struct alignas(64) PermissionRecord {
   using Key = PeerKey;
   static constexpr int kHotLines = 1;
+  static constexpr size_t kChannels = 3;
 
   PeerKey key;
-  std::atomic<CoarseTime> ends = 0;  // control writes, workers read
-  HeaderTemplate to_peer;            // from the leg's relayed address; destination port 0
+  // Control writes, workers read. 0: there is no permission (any more), only channels.
+  std::atomic<CoarseTime> ends = 0;
+  NextHopId next_hop = kNoNextHop;                 // to the peer, where it is outside
+  std::atomic<uint64_t> channels[kChannels] = {};  // control writes, workers read: BoundChannel
+  std::atomic<uint16_t> more_channels = 0;         // control writes, workers read
+  RecordNumber next = 0;                           // of its leg; control's alone
 };
-static_assert(sizeof(PermissionRecord) == 128);
+static_assert(sizeof(PermissionRecord) == 64);
 
-// A channel as the peer's packets find it.
+// A channel beyond those that its PermissionRecord has room for.
 struct alignas(64) PeerRecord {
   using Key = PeerKey;
   static constexpr int kHotLines = 1;
 
   PeerKey key;
-  std::atomic<CoarseTime> permission_ends = 0;  // control writes, workers read
-  std::atomic<CoarseTime> channel_ends = 0;     // control writes, workers read
-  uint16_t channel = 0;
+  std::atomic<uint64_t> channel = 0;  // control writes, workers read: BoundChannel
 };
 static_assert(sizeof(PeerRecord) == 64);
 
-// A channel as the client's packets find it: a complete way out. All that an IPv4 packet needs on
-// it stands in the first cache line.
+// A channel as the client's packets find it: a complete way out, in one cache line.
 struct alignas(64) ChannelRecord {
   using Key = ClientKey;
   static constexpr int kHotLines = 1;
@@ -115,20 +145,29 @@ struct alignas(64) ChannelRecord {
   // channel is bound. With a leg of this relay: both legs have bound each other and may talk. Past:
   // go the long way, which judges everything itself.
   std::atomic<CoarseTime> direct_until = 0;  // control writes, workers read
+  std::atomic<CoarseTime> ends = 0;          // control writes, workers read
   // With a peer outside: from the leg's relayed address to the peer. With a leg of this relay: from
   // the other leg's listening address to its client, if the two are fused.
-  HeaderTemplate out;
-  std::atomic<CoarseTime> ends = 0;  // control writes, workers read
-  const LegRecord* leg = nullptr;    // lives as long as this record
-  uint16_t peer_port = 0;
-  LocalIndex peer_local = kNotLocal;  // the peer is a relayed address of this relay
+  Flow out;
 
   uint16_t out_channel() const { return key.rider; }
 };
-static_assert(sizeof(ChannelRecord) == 128);
-static_assert(offsetof(ChannelRecord, out) + offsetof(HeaderTemplate, bytes) + kIpv4HeaderSize +
-                  kUdpHeaderSize <=
-              64);
+static_assert(sizeof(ChannelRecord) == 64);
+
+// What isn't needed for a packet that takes the direct way stands beside the record, under the same
+// number (Tables::DetailsOf). Filled in before the record is published.
+struct ChannelDetails {
+  RecordNumber leg = 0;              // lives as long as this channel
+  RelayedSlot peer_slot = kOutside;  // the peer, if it is behind this relay
+  uint16_t peer_port = 0;
+  relay::IpFamily peer_family = relay::IpFamily::kV4;
+  bool fused = false;             // control's alone, as all that follows
+  RecordNumber permission = 0;    // of the peer; lives as long as this channel
+  RecordNumber next = 0;          // of its leg
+  RecordNumber next_towards = 0;  // of those that lead to the same slot, both ways
+  RecordNumber previous_towards = 0;
+};
+static_assert(sizeof(ChannelDetails) == 28);
 
 inline ClientKey MakeClientKey(const relay::IpAddress& ip, uint16_t port, uint16_t channel,
                                ListenerIndex listener) {

@@ -6,25 +6,19 @@
 #include "relay/auth/random.h"
 
 namespace sotto::dataplane {
-namespace {
-
-constexpr uint32_t kPortsPerAddress = 65536;
-
-}  // namespace
-
-uint64_t TableSizes::MemoryBytes(size_t relay_addresses) const {
+uint64_t TableSizes::MemoryBytes(uint32_t relayed_slots) const {
   return RecordTable<LegRecord>::MemoryBytes(legs) +
-         RecordTable<ChannelRecord>::MemoryBytes(channels) +
-         RecordTable<PeerRecord>::MemoryBytes(channels) +
+         RecordTable<ChannelRecord>::MemoryBytes(channels) + channels * sizeof(ChannelDetails) +
+         RecordTable<PeerRecord>::MemoryBytes(peers()) +
          RecordTable<PermissionRecord>::MemoryBytes(permissions) +
-         relay_addresses * kPortsPerAddress * sizeof(void*);
+         uint64_t{relayed_slots} * sizeof(RecordNumber);
 }
 
 Tables::Tables(const TableSizes& sizes, const HashSecret& secret, int socket)
     : legs_("sotto_legs", sizes.legs, secret, socket),
       channels_("sotto_channels", sizes.channels, secret, socket),
       permissions_("sotto_permissions", sizes.permissions, secret, socket),
-      peers_("sotto_peers", sizes.channels, secret, socket) {}
+      peers_("sotto_peers", sizes.peers(), secret, socket) {}
 
 absl::StatusOr<std::unique_ptr<Tables>> Tables::Create(const TableSizes& sizes,
                                                        const LocalAddresses& locals,
@@ -33,11 +27,12 @@ absl::StatusOr<std::unique_ptr<Tables>> Tables::Create(const TableSizes& sizes,
   HashSecret secret;
   for (uint64_t& word : secret) word = random.U64() | 1;
   std::unique_ptr<Tables> tables(new Tables(sizes, secret, socket));
+  const uint32_t relayed_slots = locals.relayed_slots(sizes.legs);
   const auto no_memory = [&] {
     return absl::ResourceExhaustedError(fmt::format(
         "no memory for the tables of {} allocations ({} MB); lower [dataplane] max_allocations, or "
         "give EAL more memory (-m, or hugepages)",
-        sizes.legs, sizes.MemoryBytes(locals.size()) >> 20));
+        sizes.legs, sizes.MemoryBytes(relayed_slots) >> 20));
   };
   if (!tables->legs_.valid() || !tables->channels_.valid() || !tables->permissions_.valid() ||
       !tables->peers_.valid()) {
@@ -46,21 +41,19 @@ absl::StatusOr<std::unique_ptr<Tables>> Tables::Create(const TableSizes& sizes,
   tables->rcu_ = static_cast<rte_rcu_qsbr*>(rte_zmalloc_socket(
       "sotto_rcu", rte_rcu_qsbr_get_memsize(workers), RTE_CACHE_LINE_SIZE, socket));
   if (tables->rcu_ == nullptr || rte_rcu_qsbr_init(tables->rcu_, workers) != 0) return no_memory();
-  tables->relayed_.resize(locals.size(), nullptr);
-  for (size_t i = 0; i < locals.size(); ++i) {
-    if (!locals.at(static_cast<LocalIndex>(i)).relays) continue;
-    tables->relayed_[i] = static_cast<std::atomic<const LegRecord*>*>(rte_zmalloc_socket(
-        "sotto_relayed", kPortsPerAddress * sizeof(std::atomic<const LegRecord*>),
-        RTE_CACHE_LINE_SIZE, socket));
-    if (tables->relayed_[i] == nullptr) return no_memory();
-  }
+  tables->details_memory_ =
+      TableMemory("sotto_channel_details", sizes.channels * sizeof(ChannelDetails), socket);
+  tables->details_ = static_cast<ChannelDetails*>(tables->details_memory_.data());
+  if (tables->details_ == nullptr) return no_memory();
+  tables->relayed_memory_ =
+      TableMemory("sotto_relayed", relayed_slots * sizeof(std::atomic<RecordNumber>), socket);
+  tables->relayed_ = static_cast<std::atomic<RecordNumber>*>(tables->relayed_memory_.data());
+  if (tables->relayed_ == nullptr) return no_memory();
+  tables->relayed_slots_ = relayed_slots;
   return tables;
 }
 
-Tables::~Tables() {
-  rte_free(rcu_);
-  for (auto* ports : relayed_) rte_free(ports);
-}
+Tables::~Tables() { rte_free(rcu_); }
 
 void Tables::RegisterReader(uint32_t reader) {
   rte_rcu_qsbr_thread_register(rcu_, reader);

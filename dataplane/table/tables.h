@@ -27,8 +27,17 @@ struct TableSizes {
   uint32_t channels = 200'000;
   uint32_t permissions = 200'000;
 
-  // Bytes of EAL memory that tables of these sizes take, with `relay_addresses` addresses.
-  uint64_t MemoryBytes(size_t relay_addresses) const;
+  // What a relay of so many allocations sets aside: of all that an ICE agent makes for its networks,
+  // data flows over one, and that one has a channel.
+  static TableSizes For(uint32_t allocations) {
+    return {.legs = allocations,
+            .channels = allocations + allocations / 2,
+            .permissions = 2 * allocations};
+  }
+  // Channels to a peer's address beyond its first few.
+  uint32_t peers() const { return channels / 2; }
+  // Bytes of EAL memory that tables of these sizes take, with `relayed_slots` relayed addresses.
+  uint64_t MemoryBytes(uint32_t relayed_slots) const;
 };
 
 class Tables {
@@ -52,25 +61,41 @@ class Tables {
   void GoOffline(uint32_t reader) { rte_rcu_qsbr_thread_offline(rcu_, reader); }
   void GoOnline(uint32_t reader) { rte_rcu_qsbr_thread_online(rcu_, reader); }
 
-  // (client, channel) -> a complete rewrite; client -> its leg; (leg, peer) -> the channel bound to
-  // it, and (leg, peer's address) -> its permission.
+  // (client, channel) -> a complete rewrite; client -> its leg; (leg, peer's address) -> its
+  // permission and channels; (leg, peer) -> a channel that found no room there.
   const RecordTable<ChannelRecord>& channels() const { return channels_; }
   const RecordTable<LegRecord>& clients() const { return legs_; }
   const RecordTable<PeerRecord>& peers() const { return peers_; }
   const RecordTable<PermissionRecord>& permissions() const { return permissions_; }
 
-  void PrefetchRelayed(LocalIndex local, uint16_t port) const {
-    if (relayed_[local] != nullptr) rte_prefetch0(&relayed_[local][port]);
+  void PrefetchRelayed(RelayedSlot slot) const {
+    if (slot < relayed_slots_) rte_prefetch0(&relayed_[slot]);
   }
-  const LegRecord* FindRelayed(LocalIndex local, uint16_t port) const {
-    const std::atomic<const LegRecord*>* ports = relayed_[local];
-    return ports == nullptr ? nullptr : ports[port].load(std::memory_order_acquire);
+  const ChannelDetails& DetailsOf(const ChannelRecord* record) const {
+    return details_[channels_.NumberOf(record) - 1];
+  }
+  const LegRecord& LegOf(const ChannelDetails& channel) const { return *legs_.At(channel.leg); }
+
+  // The leg at a slot of LocalAddresses, whose port may be another (LegRecord::relayed_port).
+  const LegRecord* FindRelayed(RelayedSlot slot) const {
+    if (slot >= relayed_slots_) return nullptr;
+    const RecordNumber number = relayed_[slot].load(std::memory_order_acquire);
+    return number == 0 ? nullptr : legs_.At(number);
+  }
+  const LegRecord* FindRelayed(RelayedSlot slot, relay::IpFamily family, uint16_t port) const {
+    const LegRecord* leg = FindRelayed(slot);
+    return leg != nullptr && leg->relayed_port(family) == port ? leg : nullptr;
   }
 
   // --- Control ---------------------------------------------------------------------------------
 
   LegRecord* TakeLeg() { return Take(legs_); }
-  ChannelRecord* TakeChannel() { return Take(channels_); }
+  // Its details are reset.
+  ChannelRecord* TakeChannel() {
+    ChannelRecord* record = Take(channels_);
+    if (record != nullptr) DetailsOf(record) = ChannelDetails();
+    return record;
+  }
   PermissionRecord* TakePermission() { return Take(permissions_); }
   PeerRecord* TakePeer() { return Take(peers_); }
 
@@ -85,13 +110,21 @@ class Tables {
   bool Publish(const ChannelRecord* record) { return channels_.Insert(record); }
   bool Publish(const PermissionRecord* record) { return permissions_.Insert(record); }
   bool Publish(const PeerRecord* record) { return peers_.Insert(record); }
-  void PublishRelayed(LocalIndex local, uint16_t port, const LegRecord* leg) {
-    relayed_[local][port].store(leg, std::memory_order_release);
+  void PublishRelayed(RelayedSlot slot, const LegRecord* leg) {
+    relayed_[slot].store(legs_.NumberOf(leg), std::memory_order_release);
+  }
+  void WithdrawRelayed(RelayedSlot slot) { relayed_[slot].store(0, std::memory_order_release); }
+
+  ChannelDetails& DetailsOf(const ChannelRecord* record) {
+    return details_[channels_.NumberOf(record) - 1];
   }
 
-  void WithdrawRelayed(LocalIndex local, uint16_t port) {
-    relayed_[local][port].store(nullptr, std::memory_order_release);
-  }
+  // Records by their numbers, for control, which may change what isn't the workers'.
+  RecordTable<LegRecord>& legs() { return legs_; }
+  RecordTable<ChannelRecord>& channels() { return channels_; }
+  RecordTable<PermissionRecord>& permissions() { return permissions_; }
+  RecordTable<PeerRecord>& peers() { return peers_; }
+  uint32_t relayed_slots() const { return relayed_slots_; }
 
   // Takes the record out of its table at once, and reuses it when no worker can hold it any more.
   void Retire(LegRecord* record) {
@@ -121,7 +154,6 @@ class Tables {
 
   // What waits for the workers to let go of it.
   size_t retired() const { return retired_.size(); }
-  bool relays_from(LocalIndex local) const { return relayed_[local] != nullptr; }
 
  private:
   struct Retired {
@@ -153,8 +185,12 @@ class Tables {
   RecordTable<PermissionRecord> permissions_;
   RecordTable<PeerRecord> peers_;
   rte_rcu_qsbr* rcu_ = nullptr;
-  // By LocalIndex: 65,536 legs by port; null for addresses that don't relay.
-  std::vector<std::atomic<const LegRecord*>*> relayed_;
+  TableMemory details_memory_;
+  ChannelDetails* details_ = nullptr;  // of channels_, by number - 1
+  // Numbers of legs by RelayedSlot; control writes, workers read.
+  TableMemory relayed_memory_;
+  std::atomic<RecordNumber>* relayed_ = nullptr;
+  uint32_t relayed_slots_ = 0;
   std::deque<Retired> retired_;
   std::function<void(NextHopId)> release_hop_;
 };

@@ -1,7 +1,7 @@
-// Wakes a sleeping control thread when a worker has put something into a ring for it.
+// Wakes a thread that sleeps until there is something in its rings: control, or a worker.
 //
-// While control is awake, ringing costs a worker one load; the system call happens only for the
-// first packet after control went to sleep.
+// While it is awake, ringing costs the others one load; the system call happens only for the first
+// packet after it went to sleep.
 #pragma once
 
 #include <sys/eventfd.h>
@@ -19,7 +19,7 @@ class Doorbell {
   Doorbell(const Doorbell&) = delete;
   Doorbell& operator=(const Doorbell&) = delete;
 
-  // Workers, after they have put something into a ring.
+  // Any other thread, after it has put something into a ring.
   void Ring() {
     std::atomic_thread_fence(std::memory_order_seq_cst);
     if (waiting_.load(std::memory_order_relaxed) && waiting_.exchange(false)) {
@@ -28,8 +28,8 @@ class Doorbell {
     }
   }
 
-  // Control: says that it is about to sleep. It must look at the rings once more afterwards, and
-  // sleep until fd() is readable only if they are empty.
+  // The sleeper: says that it is about to sleep. It must look at the rings once more afterwards,
+  // and sleep until fd() is readable only if they are empty.
   void StartWaiting() {
     waiting_.store(true, std::memory_order_relaxed);
     std::atomic_thread_fence(std::memory_order_seq_cst);
@@ -43,7 +43,7 @@ class Doorbell {
 
  private:
   int fd_;
-  std::atomic<bool> waiting_ = false;  // control sets, workers clear
+  std::atomic<bool> waiting_ = false;  // the sleeper sets, who rings clears
 };
 
 }  // namespace sotto::dataplane

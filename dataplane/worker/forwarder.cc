@@ -45,13 +45,20 @@ std::optional<relay::IpAddress> SendPeer(const uint8_t* frame, const ParsedFrame
   return peer->ip;
 }
 
-// The leg's relayed address of the family of `destination`, or nothing.
-std::optional<TransportAddress> RelayedOf(const LegRecord& leg, const LocalAddresses& locals,
-                                          relay::IpFamily family) {
-  const bool v4 = family == relay::IpFamily::kV4;
-  const LocalIndex local = v4 ? leg.relayed_v4 : leg.relayed_v6;
-  if (local == kNotLocal) return std::nullopt;
-  return TransportAddress{locals.at(local).ip, v4 ? leg.relayed_v4_port : leg.relayed_v6_port};
+// The channel bound to the peer's port, or one that is no more.
+BoundChannel ChannelOf(const Tables& tables, const PermissionRecord& permission, uint16_t port) {
+  for (const std::atomic<uint64_t>& place : permission.channels) {
+    const BoundChannel channel = BoundChannel::Of(place.load(std::memory_order_acquire));
+    if (channel.port == port) return channel;
+  }
+  if (permission.more_channels.load(std::memory_order_acquire) == 0) [[likely]] {
+    return {};
+  }
+  PeerKey key = permission.key;
+  key.port = port;
+  const PeerRecord* record = tables.peers().Find(key);
+  if (record == nullptr) return {};
+  return BoundChannel::Of(record->channel.load(std::memory_order_acquire));
 }
 
 }  // namespace
@@ -70,11 +77,16 @@ Forwarder::Forwarder(const ForwarderContext& context, const ForwarderOptions& op
   for (size_t i = 0; i < context.interfaces.size(); ++i) {
     links_.push_back(LinkOf(context.interfaces.at(static_cast<InterfaceId>(i))));
   }
+  for (size_t i = 0; i < context.locals.size(); ++i) {
+    sources_.push_back(
+        DerivedHeader::SourceTemplate(context.locals.at(static_cast<LocalIndex>(i)).ip));
+  }
 }
 
 // Behind the headers of every way out: in line, so that the payload's state stays in registers.
-void Forwarder::Emit(Packet& packet, const Payload& payload, const HeaderTemplate& header,
-                     const Way& way, bool dont_fragment, PacketPath path) {
+template <typename Header>
+void Forwarder::Emit(Packet& packet, const Payload& payload, const Header& header, const Way& way,
+                     bool dont_fragment, PacketPath path) {
   rte_mbuf* mbuf = packet.mbuf;
   if (header.next_hop == kNoNextHop) return Drop(mbuf, DropReason::kNextHopMissing);
   const Link& link = *way.link;
@@ -181,7 +193,6 @@ void Forwarder::PrefetchForOthers(const Packet packets[], uint32_t count) const 
   const Tables& tables = context_.tables;
   const LegRecord* legs[kMaxBurst];
   uint64_t hashes[kMaxBurst];  // of clients, then of permissions
-  uint64_t channel_hashes[kMaxBurst];
   const auto client_of = [](const Packet& packet) {
     return ClientWords(packet.frame, packet.parsed, 0, packet.listener);
   };
@@ -190,7 +201,8 @@ void Forwarder::PrefetchForOthers(const Packet packets[], uint32_t count) const 
   for (uint32_t i = 0; i < count; ++i) {
     const ParsedFrame& parsed = packets[i].parsed;
     if (packets[i].arrival == Arrival::kFromPeer) {
-      tables.PrefetchRelayed(parsed.destination, parsed.destination_port);
+      tables.PrefetchRelayed(
+          context_.locals.RelayedSlotOf(parsed.destination, parsed.destination_port));
     } else if (packets[i].arrival == Arrival::kFromClient) {
       hashes[i] = tables.clients().Hash(client_of(packets[i]));
       tables.clients().PrefetchBucket(hashes[i]);
@@ -200,11 +212,9 @@ void Forwarder::PrefetchForOthers(const Packet packets[], uint32_t count) const 
     const ParsedFrame& parsed = packets[i].parsed;
     legs[i] = nullptr;
     if (packets[i].arrival == Arrival::kFromPeer) {
-      legs[i] = tables.FindRelayed(parsed.destination, parsed.destination_port);
-      if (legs[i] != nullptr) {
-        rte_prefetch0(legs[i]);
-        rte_prefetch0(&legs[i]->to_client.bytes);
-      }
+      legs[i] = tables.FindRelayed(
+          context_.locals.RelayedSlotOf(parsed.destination, parsed.destination_port));
+      if (legs[i] != nullptr) rte_prefetch0(legs[i]);
     } else if (packets[i].arrival == Arrival::kFromClient) {
       tables.clients().PrefetchRecord(hashes[i]);
     }
@@ -215,9 +225,7 @@ void Forwarder::PrefetchForOthers(const Packet packets[], uint32_t count) const 
     const Packet& packet = packets[i];
     if (packet.arrival == Arrival::kFromPeer) {
       if (legs[i] == nullptr) continue;
-      channel_hashes[i] = tables.peers().Hash(
-          PeerWords(legs[i]->id, packet.frame, packet.parsed, packet.parsed.source_port));
-      tables.peers().PrefetchBucket(channel_hashes[i]);
+      hashes[i] = tables.permissions().Hash(PeerWords(legs[i]->id, packet.frame, packet.parsed, 0));
     } else if (packet.arrival == Arrival::kFromClient) {
       legs[i] = tables.clients().Find(hashes[i], client_of(packet));
       const std::optional<relay::IpAddress> peer = SendPeer(packet.frame, packet.parsed);
@@ -226,25 +234,13 @@ void Forwarder::PrefetchForOthers(const Packet packets[], uint32_t count) const 
         continue;
       }
       hashes[i] = tables.permissions().Hash(KeyWords<PeerKey>(MakePeerKey(legs[i]->id, *peer, 0)));
-      tables.permissions().PrefetchBucket(hashes[i]);
-    }
-  }
-  for (uint32_t i = 0; i < count; ++i) {
-    const Packet& packet = packets[i];
-    if (legs[i] == nullptr) continue;
-    if (packet.arrival == Arrival::kFromClient) {
-      tables.permissions().PrefetchRecord(hashes[i]);
-    } else if (tables.peers().PrefetchRecord(channel_hashes[i])) {
-      legs[i] = nullptr;  // a channel's record says all
     } else {
-      hashes[i] = tables.permissions().Hash(PeerWords(legs[i]->id, packet.frame, packet.parsed, 0));
-      tables.permissions().PrefetchBucket(hashes[i]);
+      continue;
     }
+    tables.permissions().PrefetchBucket(hashes[i]);
   }
   for (uint32_t i = 0; i < count; ++i) {
-    if (legs[i] != nullptr && packets[i].arrival == Arrival::kFromPeer) {
-      tables.permissions().PrefetchRecord(hashes[i]);
-    }
+    if (legs[i] != nullptr) tables.permissions().PrefetchRecord(hashes[i]);
   }
 }
 
@@ -311,8 +307,8 @@ void Forwarder::FromClient(Packet& packet) {
 }
 
 void Forwarder::ChannelData(Packet& packet) {
-  const uint8_t* header = packet.frame + packet.parsed.payload_offset();
-  const uint16_t length = relay::LoadBe16(header + 2);
+  const uint8_t* message = packet.frame + packet.parsed.payload_offset();
+  const uint16_t length = relay::LoadBe16(message + 2);
   if (length > packet.parsed.payload_size - kChannelDataHeaderSize) {
     return Drop(packet.mbuf, DropReason::kChannelDataMalformed);
   }
@@ -322,27 +318,29 @@ void Forwarder::ChannelData(Packet& packet) {
   if (Alive(channel->direct_until, now_)) [[likely]] {
     const bool fused = channel->out_channel() != 0;
     const uint16_t size = static_cast<uint16_t>(length + (fused ? kChannelDataHeaderSize : 0));
-    const Way way = WayOf(channel->out);
-    if (!Fits(packet, size, channel->out, way)) return;
+    const DerivedHeader header(sources_[channel->out.source], channel->out);
+    const Way way = WayOf(header);
+    if (!Fits(packet, size, header, way)) return;
     Payload payload(packet.frame, packet.parsed);
     if (fused) {
       payload.Truncate(size);
       payload.ReplaceFirstWord(channel->out_channel());
-      return Emit(packet, payload, channel->out, way, false, PacketPath::kFused);
+      return Emit(packet, payload, header, way, false, PacketPath::kFused);
     }
     payload.RemoveFront(kChannelDataHeaderSize);
     payload.Truncate(size);
-    return Emit(packet, payload, channel->out, way, false, PacketPath::kChannelToPeer);
+    return Emit(packet, payload, header, way, false, PacketPath::kChannelToPeer);
   }
 
-  if (!Alive(channel->ends, now_) || channel->peer_local == kNotLocal) {
+  const ChannelDetails& details = context_.tables.DetailsOf(channel);
+  if (!Alive(channel->ends, now_) || details.peer_slot == kOutside) {
     return Drop(packet.mbuf, DropReason::kChannelUnbound);
   }
   Payload payload(packet.frame, packet.parsed);
   payload.RemoveFront(kChannelDataHeaderSize);
   payload.Truncate(length);
-  ToLeg(packet, payload, *channel->leg, channel->peer_local, channel->peer_port,
-        PacketPath::kChannelToLeg);
+  ToLeg(packet, payload, context_.tables.LegOf(details), details.peer_slot, details.peer_family,
+        details.peer_port, PacketPath::kChannelToLeg);
 }
 
 void Forwarder::Stun(Packet& packet) {
@@ -411,9 +409,8 @@ void Forwarder::Send(Packet& packet, const StunMessage& indication) {
   if (leg == nullptr || !Alive(leg->ends, now_)) {
     return Drop(packet.mbuf, DropReason::kClientUnknown);
   }
-  if (!RelayedOf(*leg, context_.locals, peer->ip.family())) {
-    return Drop(packet.mbuf, DropReason::kPeerFamily);
-  }
+  const uint16_t relayed_port = leg->relayed_port(peer->ip.family());
+  if (relayed_port == 0) return Drop(packet.mbuf, DropReason::kPeerFamily);
   const PermissionRecord* permission =
       context_.tables.permissions().Find(MakePeerKey(leg->id, peer->ip, 0));
   if (permission == nullptr || !Alive(permission->ends, now_)) {
@@ -425,12 +422,16 @@ void Forwarder::Send(Packet& packet, const StunMessage& indication) {
   payload.RemoveFront(static_cast<uint16_t>(data->offset + 4));
   payload.Truncate(size);
 
-  const LocalIndex local = context_.locals.Find(peer->ip);
-  if (local != kNotLocal) {
-    return ToLeg(packet, payload, *leg, local, peer->port, PacketPath::kSendToLeg);
+  const RelayedSlot slot = context_.locals.FindRelayed(peer->ip, peer->port);
+  if (slot != kOutside) {
+    return ToLeg(packet, payload, *leg, slot, peer->ip.family(), peer->port,
+                 PacketPath::kSendToLeg);
   }
-  HeaderTemplate header = permission->to_peer;
-  header.SetDestinationPort(peer->port);
+  const LocalIndex local = leg->relayed_local(peer->ip.family());
+  // With virtual relayed addresses there is no way to a peer outside.
+  if (local == kNotLocal) return Drop(packet.mbuf, DropReason::kNextHopMissing);
+  const DerivedHeader header(sources_[local], relayed_port, permission->key.ip, peer->port,
+                             permission->next_hop);
   const Way way = WayOf(header);
   if (!Fits(packet, size, header, way)) return;
   Emit(packet, payload, header, way, dont_fragment, PacketPath::kSendToPeer);
@@ -439,9 +440,10 @@ void Forwarder::Send(Packet& packet, const StunMessage& indication) {
 // --- From peers, and between legs ----------------------------------------------------------------
 
 void Forwarder::FromPeer(Packet& packet) {
-  const LegRecord* leg =
-      context_.tables.FindRelayed(packet.parsed.destination, packet.parsed.destination_port);
-  if (leg == nullptr || !Alive(leg->ends, now_)) {
+  const LegRecord* leg = context_.tables.FindRelayed(
+      context_.locals.RelayedSlotOf(packet.parsed.destination, packet.parsed.destination_port));
+  // Virtual relayed addresses have no ports on the wire.
+  if (leg == nullptr || context_.locals.virtual_relayed() || !Alive(leg->ends, now_)) {
     return Drop(packet.mbuf, DropReason::kPortClosed);
   }
   // A leg of a call hears the other leg and nobody else.
@@ -452,43 +454,46 @@ void Forwarder::FromPeer(Packet& packet) {
            PacketPath::kPeerToChannel, PacketPath::kPeerToData);
 }
 
-void Forwarder::ToLeg(Packet& packet, Payload& payload, const LegRecord& from, LocalIndex local,
-                      uint16_t port, PacketPath path) {
-  const LegRecord* leg = context_.tables.FindRelayed(local, port);
+void Forwarder::ToLeg(Packet& packet, Payload& payload, const LegRecord& from, RelayedSlot slot,
+                      relay::IpFamily family, uint16_t port, PacketPath path) {
+  const LegRecord* leg = context_.tables.FindRelayed(slot, family, port);
   if (leg == nullptr || !Alive(leg->ends, now_)) {
     return Drop(packet.mbuf, DropReason::kPeerIsRelay);
   }
-  const std::optional<TransportAddress> source =
-      RelayedOf(from, context_.locals, context_.locals.at(local).ip.family());
-  if (!source) return Drop(packet.mbuf, DropReason::kPeerFamily);
+  const uint16_t source_port = from.relayed_port(family);
+  if (source_port == 0) return Drop(packet.mbuf, DropReason::kPeerFamily);
   if (!relay::CallsConnect(from.call.Load(), leg->call.Load())) {
     return Drop(packet.mbuf, DropReason::kCallNotConnected);
   }
-  ToClient(packet, payload, *leg, *source, path, path);
+  const TransportAddress source = {context_.locals.RelayedIp(from.id, from.relayed_local(family)),
+                                   source_port};
+  ToClient(packet, payload, *leg, source, path, path);
 }
 
 void Forwarder::ToClient(Packet& packet, Payload& payload, const LegRecord& leg,
                          const TransportAddress& source, PacketPath as_channel,
                          PacketPath as_data) {
   const uint16_t data_size = payload.size();
-  const Way way = WayOf(leg.to_client);
-  const PeerRecord* peer =
-      context_.tables.peers().Find(MakePeerKey(leg.id, source.ip, source.port));
-  if (peer != nullptr && Alive(peer->permission_ends, now_) && Alive(peer->channel_ends, now_)) {
-    if (!Fits(packet, data_size + kChannelDataHeaderSize, leg.to_client, way)) return;
-    payload.MoveFront(kChannelDataHeaderSize);
-    relay::WriteChannelDataHeader(payload.data(), peer->channel, data_size);
-    payload.AddedFront(kChannelDataHeaderSize);
-    return Emit(packet, payload, leg.to_client, way, false, as_channel);
-  }
   const PermissionRecord* permission =
       context_.tables.permissions().Find(MakePeerKey(leg.id, source.ip, 0));
   if (permission == nullptr || !Alive(permission->ends, now_)) {
     return Drop(packet.mbuf, DropReason::kPeerNoPermission);
   }
+  const LocalAddresses::Listener& listener = context_.locals.listener_at(leg.key.listener);
+  const DerivedHeader header(sources_[listener.local], listener.port, leg.key.ip, leg.key.port,
+                             leg.next_hop);
+  const Way way = WayOf(header);
+  const BoundChannel channel = ChannelOf(context_.tables, *permission, source.port);
+  if (now_ < channel.ends) {
+    if (!Fits(packet, data_size + kChannelDataHeaderSize, header, way)) return;
+    payload.MoveFront(kChannelDataHeaderSize);
+    relay::WriteChannelDataHeader(payload.data(), channel.number, data_size);
+    payload.AddedFront(kChannelDataHeaderSize);
+    return Emit(packet, payload, header, way, false, as_channel);
+  }
   const uint16_t header_size = DataIndicationHeaderSize(source.ip.family());
   const uint16_t padding = DataIndicationPadding(data_size);
-  if (!Fits(packet, size_t{header_size} + data_size + padding, leg.to_client, way)) return;
+  if (!Fits(packet, size_t{header_size} + data_size + padding, header, way)) return;
   const uint8_t* buffer_end =
       static_cast<const uint8_t*>(packet.mbuf->buf_addr) + packet.mbuf->buf_len;
   const uint8_t* buffer = static_cast<const uint8_t*>(packet.mbuf->buf_addr);
@@ -502,7 +507,7 @@ void Forwarder::ToClient(Packet& packet, Payload& payload, const LegRecord& leg,
   payload.MoveFront(header_size);
   WriteDataIndicationHeader(payload.data(), source, transaction_id, data_size);
   payload.AddedFront(header_size);
-  Emit(packet, payload, leg.to_client, way, false, as_data);
+  Emit(packet, payload, header, way, false, as_data);
 }
 
 // --- The way out ---------------------------------------------------------------------------------

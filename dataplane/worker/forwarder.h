@@ -110,22 +110,25 @@ class Forwarder {
   void FromPeer(Packet& packet);
 
   // From one leg to another of this relay, both named by what control has compiled.
-  void ToLeg(Packet& packet, Payload& payload, const LegRecord& from, LocalIndex local,
-             uint16_t port, PacketPath path);
+  void ToLeg(Packet& packet, Payload& payload, const LegRecord& from, RelayedSlot slot,
+             relay::IpFamily family, uint16_t port, PacketPath path);
   // To the leg's client, as ChannelData or as a Data indication, as the leg's permissions say.
   void ToClient(Packet& packet, Payload& payload, const LegRecord& leg,
                 const relay::TransportAddress& source, PacketPath as_channel, PacketPath as_data);
-  Way WayOf(const HeaderTemplate& header) const {
+  template <typename Header>
+  Way WayOf(const Header& header) const {
     const NextHopTable::Hop hop = context_.next_hops.Read(header.next_hop);
     return {hop, &links_[hop.interface]};
   }
   // Puts `header` before the payload and queues the frame. The payload has its final size.
+  template <typename Header>
   [[gnu::always_inline]] inline void Emit(Packet& packet, const Payload& payload,
-                                          const HeaderTemplate& header, const Way& way,
-                                          bool dont_fragment, PacketPath path);
+                                          const Header& header, const Way& way, bool dont_fragment,
+                                          PacketPath path);
   // Whether a payload of that size fits the way out; if not, the sender is told by ICMP. Asked
   // before a byte of the packet is changed, since the ICMP error quotes it.
-  bool Fits(Packet& packet, size_t payload_size, const HeaderTemplate& header, const Way& way) {
+  template <typename Header>
+  bool Fits(Packet& packet, size_t payload_size, const Header& header, const Way& way) {
     if (header.size() + payload_size <= way.link->mtu) [[likely]] {
       return true;
     }
@@ -140,7 +143,8 @@ class Forwarder {
   relay::SourceBudget request_budget_;
   relay::SourceBudget answer_budget_;
   Keystream random_;
-  std::vector<Link> links_;  // by InterfaceId
+  std::vector<Link> links_;              // by InterfaceId
+  std::vector<HeaderTemplate> sources_;  // by LocalIndex: what headers are derived from
   uint64_t now_ms_ = 0;
   CoarseTime now_ = 0;
   std::vector<std::vector<rte_mbuf*>> transmit_;

@@ -3,8 +3,7 @@
 #include <fmt/format.h>
 #include <rte_ethdev.h>
 #include <rte_pause.h>
-#include <sys/prctl.h>
-#include <time.h>
+#include <sched.h>
 
 #include <algorithm>
 
@@ -14,12 +13,6 @@ namespace {
 constexpr uint32_t kRingSize = 1024;
 // How often a full transmit queue is tried again before its packets are dropped.
 constexpr int kTransmitTries = 16;
-
-// The idle ramp: spin through short gaps between packets, then sleep, longer after a long silence.
-constexpr uint32_t kSpinRounds = 2'000;
-constexpr uint32_t kShortSleepRounds = kSpinRounds + 200;
-constexpr long kShortSleepNs = 20'000;
-constexpr long kLongSleepNs = 200'000;
 
 void FreeRing(rte_ring* ring) {
   if (ring == nullptr) return;
@@ -62,28 +55,33 @@ Worker::Worker(const WorkerOptions& options, const ForwarderContext& context,
       forwarder_(context, forwarder, counters_) {}
 
 void Worker::Run(const std::atomic<bool>& stop, const TscClock& clock) {
-  prctl(PR_SET_TIMERSLACK, 1);  // a nanosecond: sleeps are as short as they say
+  std::vector<int> wake_fds = options_.wake_fds;
+  if (!wake_fds.empty()) wake_fds.push_back(rings_.doorbell().fd());
+  IdleWait idle(wake_fds, rte_get_tsc_hz());
   tables_.RegisterReader(options_.index);
-  uint32_t empty_rounds = 0;
+  uint64_t round_start = rte_rdtsc();
   while (!stop.load(std::memory_order_relaxed)) {
-    const uint32_t packets = PollOnce(clock.NowMs());
+    const uint32_t packets = Poll(clock.MsAt(round_start), round_start);
     tables_.Quiescent(options_.index);
     counters_.polls.Add(1);
     if (packets > 0) {
-      empty_rounds = 0;
-      continue;
-    }
-    counters_.empty_polls.Add(1);
-    if (options_.adaptive) {
-      Idle(++empty_rounds);
+      idle.Reset();
     } else {
-      rte_pause();
+      counters_.empty_polls.Add(1);
+      if (options_.adaptive) {
+        Idle(idle);
+      } else {
+        rte_pause();
+      }
     }
+    const uint64_t now = rte_rdtsc();
+    (packets > 0 ? counters_.busy_cycles : counters_.idle_cycles).Add(now - round_start);
+    round_start = now;
   }
   tables_.UnregisterReader(options_.index);
 }
 
-uint32_t Worker::PollOnce(uint64_t now_ms) {
+uint32_t Worker::Poll(uint64_t now_ms, uint64_t now_tsc) {
   uint32_t packets = FromControl(now_ms);
   for (uint16_t port : options_.ports) {
     rte_mbuf* burst[Forwarder::kMaxBurst];
@@ -94,6 +92,10 @@ uint32_t Worker::PollOnce(uint64_t now_ms) {
     for (uint16_t i = 0; i < count; ++i) burst[i]->port = port;  // net_ring doesn't say
     forwarder_.Process(burst, count, now_ms);
     Flush();
+    counters_.bursts[BurstFillOf(count)].Add(1);
+    const uint64_t done_tsc = rte_rdtsc();
+    counters_.latency.Record(tsc_span_.Ns(done_tsc - now_tsc), count);
+    now_tsc = done_tsc;
   }
   return packets;
 }
@@ -153,18 +155,25 @@ void Worker::FlushPunts() {
     }
   }
   punts.clear();
+  control_has_work_ = true;
   doorbell_.Ring();
 }
 
-void Worker::Idle(uint32_t empty_rounds) {
-  if (empty_rounds < kSpinRounds) {
-    rte_pause();
-    return;
+void Worker::Idle(IdleWait& idle) {
+  // Control may share this core, and what it was handed is waited for: it goes first.
+  if (control_has_work_) {
+    control_has_work_ = false;
+    sched_yield();
   }
-  const timespec sleep = {0, empty_rounds < kShortSleepRounds ? kShortSleepNs : kLongSleepNs};
-  tables_.GoOffline(options_.index);
-  nanosleep(&sleep, nullptr);
-  tables_.GoOnline(options_.index);
+  rte_pause();
+  if (!idle.Exhausted(rte_rdtsc())) return;
+  rings_.doorbell().StartWaiting();
+  if (rte_ring_empty(rings_.from_control()) != 0) {
+    tables_.GoOffline(options_.index);
+    idle.Sleep();
+    tables_.GoOnline(options_.index);
+  }
+  rings_.doorbell().StopWaiting();
 }
 
 }  // namespace sotto::dataplane

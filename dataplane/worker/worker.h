@@ -16,6 +16,7 @@
 #include "dataplane/table/tables.h"
 #include "dataplane/worker/doorbell.h"
 #include "dataplane/worker/forwarder.h"
+#include "dataplane/worker/idle_wait.h"
 #include "dataplane/worker/tsc_clock.h"
 
 namespace sotto::dataplane {
@@ -32,18 +33,24 @@ class WorkerRings {
   rte_ring* requests() const { return requests_; }
   rte_ring* others() const { return others_; }
   rte_ring* from_control() const { return from_control_; }
+  // Control rings it when it has put something into from_control().
+  Doorbell& doorbell() { return doorbell_; }
 
  private:
   WorkerRings() = default;
   rte_ring* requests_ = nullptr;      // worker to control
   rte_ring* others_ = nullptr;        // worker to control
   rte_ring* from_control_ = nullptr;  // control to worker
+  Doorbell doorbell_;
 };
 
 struct WorkerOptions {
   uint32_t index = 0;  // its queue number on every port, and its number as a reader of the tables
   std::vector<uint16_t> ports;
-  bool adaptive = true;  // sleep for a moment when idle
+  bool adaptive = true;  // sleep when idle
+  // A descriptor for each of the ports that is readable when its queue has packets; empty if one
+  // has none. See IdleWait.
+  std::vector<int> wake_fds;
 };
 
 class Worker {
@@ -54,21 +61,24 @@ class Worker {
   // Polls until `stop` is set. On its own lcore.
   void Run(const std::atomic<bool>& stop, const TscClock& clock);
 
-  // One round over all ports; returns how many packets came in. For Run() and for tests.
-  uint32_t PollOnce(uint64_t now_ms);
+  // One round over all ports; returns how many packets came in. For tests; Run() knows the TSC.
+  uint32_t PollOnce(uint64_t now_ms) { return Poll(now_ms, rte_rdtsc()); }
 
   const WorkerCounters& counters() const { return counters_; }
 
  private:
+  uint32_t Poll(uint64_t now_ms, uint64_t now_tsc);
   uint32_t FromControl(uint64_t now_ms);
   void Flush();
   void FlushPunts();
-  void Idle(uint32_t empty_rounds);
+  void Idle(IdleWait& idle);
 
   const WorkerOptions options_;
   Tables& tables_;
   WorkerRings& rings_;
-  Doorbell& doorbell_;
+  Doorbell& doorbell_;             // control's
+  bool control_has_work_ = false;  // was handed something since it last had its turn
+  const TscSpan tsc_span_;
   WorkerCounters counters_;
   Forwarder forwarder_;
 };

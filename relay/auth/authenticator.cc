@@ -43,17 +43,30 @@ Authenticator::Authenticator(AuthenticatorOptions options, Random& random)
       require_sha256_(options.require_sha256),
       offered_algorithms_(OfferedAlgorithms(options.require_sha256)),
       nonces_(FeaturesOf(options), options.nonce_lifetime_s, random) {
-  for (const auto& [name, password] : options.users) {
-    by_name_.emplace(name, users_.size());
-    by_hash_.emplace(MakeUserHash(name, realm_), users_.size());
-    users_.push_back({name, CredentialKey(PasswordAlgorithm::kMd5, name, realm_, password),
-                      CredentialKey(PasswordAlgorithm::kSha256, name, realm_, password)});
-  }
+  TakeUsers(options.users);
   std::array<char, 32> password;
   random.Fill({reinterpret_cast<uint8_t*>(password.data()), password.size()});
   const std::string_view secret(password.data(), password.size());
   nobody_.md5 = CredentialKey(PasswordAlgorithm::kMd5, "", realm_, secret);
   nobody_.sha256 = CredentialKey(PasswordAlgorithm::kSha256, "", realm_, secret);
+}
+
+void Authenticator::TakeUsers(const std::map<std::string, std::string>& users) {
+  users_.clear();
+  by_name_.clear();
+  by_hash_.clear();
+  for (const auto& [name, password] : users) {
+    by_name_.emplace(name, users_.size());
+    by_hash_.emplace(MakeUserHash(name, realm_), users_.size());
+    users_.push_back({name, CredentialKey(PasswordAlgorithm::kMd5, name, realm_, password),
+                      CredentialKey(PasswordAlgorithm::kSha256, name, realm_, password)});
+  }
+}
+
+void Authenticator::Reconfigure(const AuthenticatorOptions& options) {
+  shared_secrets_ = options.shared_secrets;
+  nonces_.Reconfigure(FeaturesOf(options), options.nonce_lifetime_s);
+  TakeUsers(options.users);
 }
 
 void Authenticator::AddChallenge(StunBuilder& response, const TransportAddress& client,
@@ -86,6 +99,14 @@ std::optional<PasswordAlgorithm> Authenticator::ChooseAlgorithm(const StunMessag
   }
   if (!offered || !std::ranges::equal(offered->value, offered_algorithms_)) return std::nullopt;
   return algorithm;
+}
+
+// A user who was taken away since is known by USERHASH to the allocation alone.
+bool Authenticator::MeansRunning(const StunMessage& request,
+                                 const RunningCredential& running) const {
+  const auto hash = request.Find(kUserHash);
+  return hash && !request.Has(kUsername) &&
+         std::ranges::equal(hash->value, MakeUserHash(running.username, realm_));
 }
 
 const Authenticator::User* Authenticator::FindUser(const StunMessage& request,
@@ -164,6 +185,9 @@ Authentication Authenticator::Authenticate(const StunMessage& request,
       sha256 || request.Has(kPasswordAlgorithm) || request.Has(kPasswordAlgorithms);
 
   const User* const user = FindUser(request, result.username);
+  if (running != nullptr && result.username.empty() && MeansRunning(request, *running)) {
+    result.username = running->username;
+  }
   if (result.username.size() > kMaxUsernameSize) result.username = {};
   result.name = result.username;
   if (user == nullptr && !shared_secrets_.empty()) {

@@ -53,6 +53,10 @@ class Authenticator {
  public:
   Authenticator(AuthenticatorOptions options, Random& random);
 
+  // Other users, secrets and lifetime of nonces; `realm` and `require_sha256`, which clients were
+  // told of, must be as they were. Nonces that clients hold stay good.
+  void Reconfigure(const AuthenticatorOptions& options);
+
   // A credential that has expired is still authentic; whoever lets it in decides by
   // `expiry_unix_s`. An unknown user and a wrong password take the same work.
   Authentication Authenticate(const StunMessage& request, const TransportAddress& client,
@@ -72,7 +76,9 @@ class Authenticator {
     CredentialKey sha256;
   };
 
+  void TakeUsers(const std::map<std::string, std::string>& users);
   const User* FindUser(const StunMessage& request, std::string_view& username) const;
+  bool MeansRunning(const StunMessage& request, const RunningCredential& running) const;
   // Finds the key under which the request's MAC is right.
   bool VerifyMac(const StunMessage& request, PasswordAlgorithm algorithm, const User* user,
                  const RunningCredential* running, Authentication& result) const;

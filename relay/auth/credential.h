@@ -4,6 +4,7 @@
 // makes of them; text beyond ASCII must already be in that form (NFC, no other spaces).
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -25,6 +26,10 @@ class CredentialKey {
   CredentialKey() = default;  // the MD5 key of all zeros
   CredentialKey(PasswordAlgorithm algorithm, std::string_view username, std::string_view realm,
                 std::string_view password);
+  // Of what bytes() gave: 16 or 32.
+  explicit CredentialKey(std::span<const uint8_t> bytes) : sha256_(bytes.size() == 32) {
+    std::copy(bytes.begin(), bytes.end(), bytes_.begin());
+  }
 
   PasswordAlgorithm algorithm() const {
     return sha256_ ? PasswordAlgorithm::kSha256 : PasswordAlgorithm::kMd5;

@@ -35,6 +35,12 @@ class NonceMaker {
   // `features`: bits of SecurityFeature. Each maker draws a key of its own.
   NonceMaker(uint32_t features, uint32_t lifetime_s, Random& random);
 
+  // Nonces that were made before are good under the new rules, if they announced the same features.
+  void Reconfigure(uint32_t features, uint32_t lifetime_s) {
+    features_ = features;
+    lifetime_s_ = lifetime_s;
+  }
+
   using Text = std::array<char, kNonceSize>;
   Text Make(const TransportAddress& client, uint64_t now_ms) const;
   // Whether this maker made it for this client less than a lifetime ago.

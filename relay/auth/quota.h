@@ -15,6 +15,12 @@ class AllocationQuota {
   // `limit` 0: no bound, and nothing is counted.
   explicit AllocationQuota(uint32_t limit) : limit_(limit) {}
 
+  // Forgets what is held: who calls it counts anew.
+  void Reset(uint32_t limit) {
+    limit_ = limit;
+    held_.clear();
+  }
+
   bool Reached(std::string_view name) const;
   void Take(std::string_view name);
   void Release(std::string_view name);

@@ -60,10 +60,12 @@ std::optional<StunMessage> StunMessage::Parse(std::span<const uint8_t> datagram)
   ByteReader reader(datagram);
   reader.Skip(kStunHeaderSize);
   while (reader.remaining() > 0) {
+    uint16_t attribute_type = 0;
     uint16_t size = 0;
-    reader.Skip(2);
+    reader.ReadU16(attribute_type);
     reader.ReadU16(size);
     if (!reader.Skip(Padded(size))) return std::nullopt;
+    message.types_ |= BitOf(attribute_type);
   }
   return message;
 }
@@ -87,6 +89,7 @@ bool StunMessage::Next(Position& position, StunAttribute& attribute) const {
 
 std::optional<StunAttribute> StunMessage::Find(StunAttributeType type) const {
   std::optional<StunAttribute> found;
+  if ((types_ & BitOf(static_cast<uint16_t>(type))) == 0) return found;
   ForEach([&](const StunAttribute& attribute) {
     if (attribute.type != type) return true;
     found = attribute;
@@ -204,6 +207,16 @@ void StunBuilder::AddXorAddress(StunAttributeType type, const TransportAddress& 
   uint8_t value[20];
   const size_t size = EncodeXorAddress(address, transaction_id, value);
   Add(type, std::span(value, size));
+}
+
+void StunBuilder::AddAddress(StunAttributeType type, const TransportAddress& address) {
+  const std::span<const uint8_t> ip = address.ip.bytes();
+  const std::span<uint8_t> out = Reserve(type, 4 + ip.size());
+  if (failed_) return;
+  out[0] = 0;
+  out[1] = static_cast<uint8_t>(address.ip.family());
+  StoreBe16(&out[2], address.port);
+  std::ranges::copy(ip, out.begin() + 4);
 }
 
 void StunBuilder::AddError(int code, std::string_view reason) {

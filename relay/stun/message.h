@@ -99,6 +99,8 @@ class StunMessage {
   };
 
   StunMessage() = default;
+  // A set of attribute types, a bit for each: two types may share one.
+  static constexpr uint64_t BitOf(uint16_t type) { return uint64_t{1} << (type & 63); }
   // Reads the next attribute that may be seen and moves on; false at the end.
   bool Next(Position& position, StunAttribute& attribute) const;
 
@@ -106,6 +108,7 @@ class StunMessage {
   StunMethod method_{};
   StunClass class_{};
   TransactionId transaction_id_{};
+  uint64_t types_ = 0;  // of all attributes: most that are asked for are not there
 };
 
 // Whether a datagram at a listening port may be STUN: first two bits zero and the magic cookie.
@@ -127,6 +130,8 @@ class StunBuilder {
   void AddU32(StunAttributeType type, uint32_t value);
   void AddEmpty(StunAttributeType type) { Add(type, {}); }
   void AddXorAddress(StunAttributeType type, const TransportAddress& address);
+  // As MAPPED-ADDRESS and ALTERNATE-SERVER have it: in the clear.
+  void AddAddress(StunAttributeType type, const TransportAddress& address);
   // ERROR-CODE (RFC 8489, section 14.8). `code` is 300 to 699.
   void AddError(int code, std::string_view reason);
   void AddIntegrity(std::span<const uint8_t> key);

@@ -27,6 +27,7 @@ std::optional<StunAttribute> FindAdditionalFamily(const StunMessage& message) {
 }  // namespace
 
 bool Server::Impl::Relays(IpFamily family) const {
+  if (options_.virtual_prefix) return options_.virtual_prefix->family() == family;
   return std::ranges::any_of(options_.relay_addresses,
                              [&](const IpAddress& ip) { return ip.family() == family; });
 }
@@ -35,8 +36,8 @@ Outcome Server::Impl::HandleAllocate(const Request& request) {
   const MonotonicMs now = request.now.monotonic_ms;
   if (const Allocation* allocation = allocations_.Get(request.leg)) {
     if (allocation->transaction_id == request.message.transaction_id() &&
-        allocation->username == request.auth.username) {
-      return AnswerAllocate(request, *allocation);
+        UsernameOf(*allocation) == request.auth.username) {
+      return AnswerAllocate(request, request.leg);
     }
     transactions_.Remember(TransactionKey(request), StunError::kAllocationMismatch, now);
     return Reject(request, StunError::kAllocationMismatch);
@@ -45,11 +46,17 @@ Outcome Server::Impl::HandleAllocate(const Request& request) {
     ++counters_.auth_failures;
     return Reject(request, StunError::kUnauthenticated);
   }
+  // Before what it asks for is looked at: who is told to go elsewhere needn't mend it first. Not
+  // remembered for retransmissions: what has changed by then shall count.
+  if (drain_.draining && !GoesOnWhileDraining(request)) {
+    const StunError error = Refuse(Refusal::kDraining);
+    return Reject(request, ChooseAlternate(request.path.client) ? StunError::kTryAlternate : error);
+  }
   if (const std::optional<StunError> error = Allocate(request)) {
     transactions_.Remember(TransactionKey(request), *error, now);
     return Reject(request, *error);
   }
-  return AnswerAllocate(request, *allocations_.Get(allocations_.Find(request.path)));
+  return AnswerAllocate(request, allocations_.Find(request.path));
 }
 
 // The order of the checks is that of section 7.2.
@@ -92,27 +99,62 @@ std::optional<StunError> Server::Impl::ParseWish(const StunMessage& message, Wis
   return StunError::kAddressFamilyNotSupported;
 }
 
-std::optional<StunError> Server::Impl::CheckQuota(const Request& request, const Wish& wish) const {
+bool Server::Impl::GoesOnWhileDraining(const Request& request) const {
+  if (policy_.kind() != PeerPolicyKind::kCall) return false;
+  const std::optional<CallName> name = ParseCallName(request.auth.name);
+  return name && calls_.Get(calls_.Find(name->call, request.now.monotonic_ms)) != nullptr;
+}
+
+std::optional<TransportAddress> Server::Impl::ChooseAlternate(const TransportAddress& client) {
+  const auto fits = [&](const TransportAddress& alternate) {
+    return alternate.ip.family() == client.ip.family();  // RFC 8489, section 14.15
+  };
+  const auto count = static_cast<uint32_t>(std::ranges::count_if(options_.alternates, fits));
+  if (count == 0) return std::nullopt;
+  uint32_t left = random_.Below(count);
+  for (const TransportAddress& alternate : options_.alternates) {
+    if (fits(alternate) && left-- == 0) return alternate;
+  }
+  return std::nullopt;
+}
+
+std::optional<StunError> Server::Impl::CheckQuota(const Request& request, const Wish& wish) {
   if (allocations_.size() >= options_.limits.max_allocations) {
-    return StunError::kInsufficientCapacity;
+    return Refuse(Refusal::kMaxAllocations);
   }
   const Reservation* reservation =
       wish.reservation_token ? reservations_.Find(*wish.reservation_token, request.now.monotonic_ms)
                              : nullptr;
   // A port that the user has reserved counts already.
   const bool counted = reservation != nullptr && reservation->quota_name == request.auth.name;
-  if (!counted && quota_.Reached(request.auth.name)) return StunError::kAllocationQuotaReached;
-  if (policy_.kind() != PeerPolicyKind::kCall) return std::nullopt;
-  const std::optional<CallName> name = ParseCallName(request.auth.name);
-  if (!name) return StunError::kForbidden;
-  const Call* call = calls_.Get(calls_.Find(name->call, request.now.monotonic_ms));
-  if (call != nullptr && call->LegsOf(name->side) >= options_.limits.max_allocations_per_leg) {
-    return StunError::kAllocationQuotaReached;
+  if (!counted && quota_.Reached(request.auth.name)) return Refuse(Refusal::kUserQuota);
+  if (policy_.kind() == PeerPolicyKind::kCall) {
+    const std::optional<CallName> name = ParseCallName(request.auth.name);
+    if (!name) return Refuse(Refusal::kNotALeg);
+    const Call* call = calls_.Get(calls_.Find(name->call, request.now.monotonic_ms));
+    if (call != nullptr && call->LegsOf(name->side) >= options_.limits.max_allocations_per_leg) {
+      return Refuse(Refusal::kLegQuota);
+    }
+  }
+  // Last: what is refused for another reason doesn't count.
+  if (allocation_budget_ &&
+      !allocation_budget_->Spend(request.path.client.ip, 1, request.now.monotonic_ms)) {
+    return Refuse(Refusal::kPrefixRate);
   }
   return std::nullopt;
 }
 
 std::optional<Server::Impl::HeldPort> Server::Impl::TakePort(IpFamily family, const Wish& wish) {
+  if (options_.virtual_prefix) {
+    // The address is the allocation's alone, so any port is free; but the one above it would be on
+    // the same address, which nobody else can have.
+    if (wish.reserve) return std::nullopt;
+    const auto [first, last] = options_.relay_ports;
+    const uint32_t port = first + random_.Below(last - first + 1u);
+    const uint32_t even = port % 2 == 0 ? port : port == first ? port + 1 : port - 1;
+    if (wish.even && even > last) return std::nullopt;
+    return HeldPort{0, static_cast<uint16_t>(wish.even ? even : port)};
+  }
   const auto count = static_cast<uint32_t>(options_.relay_addresses.size());
   const uint32_t start = random_.Below(count);
   for (uint32_t i = 0; i < count; ++i) {
@@ -162,24 +204,23 @@ std::optional<StunError> Server::Impl::Allocate(const Request& request) {
 
   Allocation allocation;
   std::optional<HeldPort> sibling;
-  if (!HoldPorts(wish, now, allocation, sibling)) return StunError::kInsufficientCapacity;
+  if (!HoldPorts(wish, now, allocation, sibling)) return Refuse(Refusal::kNoPort);
   const uint32_t seconds = *lifetime == 0 ? options_.lifetimes.default_s : *lifetime;
   for (Allocation::Relayed& relayed : allocation.relayed) {
     if (relayed.port != 0) relayed.expires_at = now + uint64_t{seconds} * 1000;
   }
-  allocation.path = request.path;
-  allocation.username = request.auth.username;
-  allocation.key = request.auth.key;
+  allocation.key = HeldKey(request.auth.key);
   allocation.transaction_id = request.message.transaction_id();
-  allocation.created_at = now;
+  allocation.created_s = static_cast<uint32_t>(now / 1000);
 
-  const LegId id = allocations_.Insert(std::move(allocation));
+  const LegId id = allocations_.Insert(request.path, std::move(allocation));
   Allocation& made = *allocations_.Get(id);
   if (policy_.kind() == PeerPolicyKind::kCall) {
     const CallName name = *ParseCallName(request.auth.name);
     made.side = name.side;
     made.call = calls_.AddLeg(name.call, id, name.side, options_.arm_calls_at_once, now);
   }
+  SetUsername(made, request.auth.username, request.auth.expiry_unix_s);
   if (!plane_.Upsert(LegOf(id, made)).ok()) {
     for (const Allocation::Relayed& relayed : made.relayed) {
       // A reserved port stays with its reservation.
@@ -188,16 +229,18 @@ std::optional<StunError> Server::Impl::Allocate(const Request& request) {
     if (sibling) ReleasePort(sibling->address, sibling->port);
     calls_.RemoveLeg(made.call, id, now);
     allocations_.Erase(id);
-    return StunError::kInsufficientCapacity;
+    return Refuse(Refusal::kTableFull);
   }
   if (wish.reservation_token) {
     quota_.Release(reservations_.Take(*wish.reservation_token).quota_name);
   }
   quota_.Take(request.auth.name);
   if (sibling) {
-    while (made.reservation_token == 0) made.reservation_token = random_.U64();
+    uint64_t token = 0;
+    while (token == 0) token = random_.U64();
+    reservation_tokens_[id] = token;
     quota_.Take(request.auth.name);
-    reservations_.Add({.token = made.reservation_token,
+    reservations_.Add({.token = token,
                        .port = sibling->port,
                        .address = sibling->address,
                        .quota_name = QuotaName(made),
@@ -205,14 +248,15 @@ std::optional<StunError> Server::Impl::Allocate(const Request& request) {
   }
   ++counters_.allocations_created;
   const Call* call = calls_.Get(made.call);
-  if (call != nullptr && observer_) NotifyLeg(call->name, made.call, made.side, false);
+  if (call != nullptr && observer_) NotifyLeg(call->name.view(), made.call, made.side, false);
   return std::nullopt;
 }
 
-Outcome Server::Impl::AnswerAllocate(const Request& request, const Allocation& allocation) {
+Outcome Server::Impl::AnswerAllocate(const Request& request, LegId id) {
+  const Allocation& allocation = *allocations_.Get(id);
   StunBuilder answer = Answer(request, StunClass::kSuccess);
   for (IpFamily family : kFamilies) {
-    if (const auto relayed = RelayedAddress(allocation, family)) {
+    if (const auto relayed = RelayedAddress(id, allocation, family)) {
       answer.AddXorAddress(kXorRelayedAddress, *relayed);
     } else if (FindAdditionalFamily(request.message)) {
       const StunError error =
@@ -225,9 +269,9 @@ Outcome Server::Impl::AnswerAllocate(const Request& request, const Allocation& a
     }
   }
   answer.AddU32(kLifetime, SecondsLeft(allocation.expires_at(), request.now.monotonic_ms));
-  if (allocation.reservation_token != 0) {
+  if (const auto reserved = reservation_tokens_.find(id); reserved != reservation_tokens_.end()) {
     std::array<uint8_t, 8> token;
-    StoreBe64(token.data(), allocation.reservation_token);
+    StoreBe64(token.data(), reserved->second);
     answer.Add(kReservationToken, token);
   }
   answer.AddXorAddress(kXorMappedAddress, request.path.client);

@@ -1,5 +1,7 @@
 #include "relay/turn/allocation_table.h"
 
+#include <algorithm>
+
 namespace sotto::relay {
 
 AllocationTable::AllocationTable(size_t relay_addresses, std::pair<uint16_t, uint16_t> relay_ports)
@@ -8,11 +10,16 @@ AllocationTable::AllocationTable(size_t relay_addresses, std::pair<uint16_t, uin
       by_relayed_(relay_addresses,
                   std::vector<LegId>(relay_ports.second - relay_ports.first + 1, kNone)) {}
 
-LegId AllocationTable::Insert(Allocation allocation) {
+LegId AllocationTable::Insert(const ClientPath& path, Allocation allocation) {
+  const auto server = std::ranges::find(servers_, path.server);
+  allocation.client = path.client;
+  allocation.transport = path.transport;
+  allocation.server = static_cast<uint16_t>(server - servers_.begin());
+  if (server == servers_.end()) servers_.push_back(path.server);
   const LegId id = slab_.Insert(std::move(allocation));
   by_path_.insert(id);
   for (const Allocation::Relayed& relayed : slab_.Get(id)->relayed) {
-    if (relayed.port != 0) RelayedSlot(relayed) = id;
+    SetRelayed(relayed, id);
   }
   return id;
 }
@@ -20,19 +27,21 @@ LegId AllocationTable::Insert(Allocation allocation) {
 void AllocationTable::Erase(LegId id) {
   by_path_.erase(id);
   for (const Allocation::Relayed& relayed : slab_.Get(id)->relayed) {
-    if (relayed.port != 0) RelayedSlot(relayed) = kNone;
+    SetRelayed(relayed, kNone);
   }
   slab_.Erase(id);
 }
 
 void AllocationTable::EraseRelayed(LegId id, IpFamily family) {
   Allocation::Relayed& relayed = slab_.Get(id)->Of(family);
-  RelayedSlot(relayed) = kNone;
+  SetRelayed(relayed, kNone);
   relayed = {};
 }
 
 LegId AllocationTable::Find(const ClientPath& path) const {
-  const auto found = by_path_.find(path);
+  const auto server = std::ranges::find(servers_, path.server);
+  if (server == servers_.end()) return kNone;
+  const auto found = by_path_.find(PathKey(path, static_cast<uint16_t>(server - servers_.begin())));
   return found == by_path_.end() ? kNone : *found;
 }
 

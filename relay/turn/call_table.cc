@@ -3,33 +3,28 @@
 #include <algorithm>
 
 namespace sotto::relay {
-namespace {
-
-absl::string_view Key(std::string_view name) { return {name.data(), name.size()}; }
-
-}  // namespace
-
 uint32_t Call::LegsOf(uint8_t side) const {
   return static_cast<uint32_t>(std::ranges::count(legs, side, &Leg::side));
 }
 
 uint32_t CallTable::Find(std::string_view name, MonotonicMs now) const {
-  const auto found = by_name_.find(Key(name));
+  const auto found = by_name_.find(name);
   if (found == by_name_.end()) return 0;
-  const Call* call = Get(found->second);
-  return call->legs.empty() && call->forgotten_at <= now ? 0 : found->second;
+  const Call* call = Get(*found);
+  return call->legs.empty() && call->forgotten_at <= now ? 0 : *found;
 }
 
 uint32_t CallTable::Create(std::string_view name) {
-  const uint32_t number = slab_.Insert({.name = std::string(name)}) + 1;
-  by_name_.emplace(std::string(name), number);
+  const uint32_t number = slab_.Emplace() + 1;
+  Get(number)->name = CompactString(name);
+  by_name_.insert(number);
   return number;
 }
 
 uint32_t CallTable::AddLeg(std::string_view name, LegId leg, uint8_t side, bool arm,
                            MonotonicMs now) {
-  const auto known = by_name_.find(Key(name));
-  uint32_t number = known == by_name_.end() ? 0 : known->second;
+  const auto known = by_name_.find(name);
+  uint32_t number = known == by_name_.end() ? 0 : *known;
   if (number != 0 && Find(name, now) == 0) {
     Forget(number);  // its time was over: what it was armed for has passed
     number = 0;
@@ -41,7 +36,7 @@ uint32_t CallTable::AddLeg(std::string_view name, LegId leg, uint8_t side, bool 
   }
   Call& call = *Get(number);
   call.legs.push_back({leg, side});
-  call.armed = call.armed || arm;
+  if (arm) SetArmed(call, true);
   return number;
 }
 
@@ -58,14 +53,14 @@ void CallTable::RemoveLeg(uint32_t number, LegId leg, MonotonicMs now) {
 }
 
 uint32_t CallTable::AddIdle(std::string_view name, MonotonicMs now) {
-  if (const auto known = by_name_.find(Key(name)); known != by_name_.end()) {
-    Forget(known->second);
+  if (const auto known = by_name_.find(name); known != by_name_.end()) {
+    Forget(*known);
   }
   if (idle_ >= max_idle_) return 0;
   const uint32_t number = Create(name);
   ++idle_;
   Call& call = *Get(number);
-  call.armed = true;
+  SetArmed(call, true);
   call.forgotten_at = now + kIdleCallMs;
   return number;
 }
@@ -74,8 +69,14 @@ void CallTable::Forget(uint32_t number) {
   Call* call = Get(number);
   if (call == nullptr) return;
   if (call->legs.empty()) --idle_;
-  by_name_.erase(Key(call->name));
+  SetArmed(*call, false);
+  by_name_.erase(number);
   slab_.Erase(number - 1);
+}
+
+void CallTable::SetArmed(Call& call, bool armed) {
+  if (call.armed != armed) armed ? ++armed_ : --armed_;
+  call.armed = armed;
 }
 
 void CallTable::Tick(MonotonicMs now, uint32_t budget) {

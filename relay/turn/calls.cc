@@ -42,7 +42,7 @@ std::vector<TransportAddress> Server::Impl::RelayedOf(const Call& call, uint8_t 
   for (const Call::Leg& leg : call.legs) {
     if (leg.side != side) continue;
     for (IpFamily family : kFamilies) {
-      if (const auto address = RelayedAddress(*allocations_.Get(leg.id), family)) {
+      if (const auto address = RelayedAddress(leg.id, *allocations_.Get(leg.id), family)) {
         relayed.push_back(*address);
       }
     }
@@ -51,7 +51,7 @@ std::vector<TransportAddress> Server::Impl::RelayedOf(const Call& call, uint8_t 
 }
 
 CallInfo Server::Impl::InfoOf(const Call& call) const {
-  return {call.name, call.armed, {RelayedOf(call, 0), RelayedOf(call, 1)}};
+  return {std::string(call.name.view()), call.armed, {RelayedOf(call, 0), RelayedOf(call, 1)}};
 }
 
 absl::StatusOr<CallInfo> Server::Impl::FindCall(std::string_view name, const Now& now) const {
@@ -91,14 +91,18 @@ absl::Status Server::Impl::ArmCall(std::string_view name, const Now& now) {
   const uint32_t number = calls_.Find(name, now.monotonic_ms);
   Call* call = calls_.Get(number);
   if (call == nullptr || call->legs.empty()) {
+    if (drain_.draining && call == nullptr) {
+      return absl::FailedPreconditionError(fmt::format(
+          "the relay drains, and has no leg of call \"{}\"; place it on another", name));
+    }
     if (calls_.AddIdle(name, now.monotonic_ms) != 0) return absl::OkStatus();
     return absl::ResourceExhaustedError(fmt::format(
         "{} calls are armed and have no leg yet; arm \"{}\" once one of its legs is allocated",
         calls_.idle(), name));
   }
-  call->armed = true;
+  calls_.SetArmed(*call, true);
   if (PublishCall(number).empty()) return absl::OkStatus();
-  call->armed = false;
+  calls_.SetArmed(*call, false);
   for (LegId leg : PublishCall(number)) End(leg, now.monotonic_ms);
   return absl::ResourceExhaustedError(
       fmt::format("the dataplane has no room to connect call \"{}\"; try again", name));
@@ -113,7 +117,7 @@ absl::Status Server::Impl::DisarmCall(std::string_view name, const Now& now) {
     calls_.Forget(number);
     return absl::OkStatus();
   }
-  call->armed = false;
+  calls_.SetArmed(*call, false);
   // A leg that can't be told to stop must not go on.
   for (LegId leg : PublishCall(number)) End(leg, now.monotonic_ms);
   return absl::OkStatus();
@@ -124,7 +128,7 @@ absl::Status Server::Impl::EndCall(std::string_view name, const Now& now) {
   const uint32_t number = calls_.Find(name, now.monotonic_ms);
   Call* call = calls_.Get(number);
   if (call == nullptr) return absl::NotFoundError(fmt::format("there is no call \"{}\"", name));
-  call->armed = false;  // so that it isn't remembered when its last leg is gone
+  calls_.SetArmed(*call, false);  // so that it isn't remembered when its last leg is gone
   if (call->legs.empty()) {
     calls_.Forget(number);
     return absl::OkStatus();

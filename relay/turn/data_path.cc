@@ -28,10 +28,10 @@ Outcome Server::Impl::HandleClientDatagram(const ClientPath& path,
                                         : HandleStun(path, datagram, now, buffer);
 }
 
-Outcome Server::Impl::ToPeer(const Allocation& allocation, const TransportAddress& peer,
+Outcome Server::Impl::ToPeer(LegId id, const Allocation& allocation, const TransportAddress& peer,
                              std::span<const uint8_t> data, bool dont_fragment) {
   return {.kind = Outcome::Kind::kToPeer,
-          .relayed = *RelayedAddress(allocation, peer.ip.family()),
+          .relayed = *RelayedAddress(id, allocation, peer.ip.family()),
           .peer = peer,
           .dont_fragment = dont_fragment,
           .bytes = data};
@@ -41,14 +41,15 @@ Outcome Server::Impl::HandleChannelData(const ClientPath& path, std::span<const 
                                         const Now& now) {
   const std::optional<ChannelData> message = ParseChannelData(datagram);
   if (!message) return Drop(Discard::kMalformed);
-  Allocation* allocation = allocations_.Get(FindAllocation(path, now.monotonic_ms));
+  const LegId id = FindAllocation(path, now.monotonic_ms);
+  Allocation* allocation = allocations_.Get(id);
   if (allocation == nullptr) return Drop(Discard::kNoAllocation);
   const Channel* channel = allocation->FindChannel(message->number);
   if (channel == nullptr || channel->expires_at <= now.monotonic_ms) {
     return Drop(Discard::kNoChannel);
   }
   if (!CallPermits(*allocation, channel->peer)) return Drop(Discard::kCallNotArmed);
-  return ToPeer(*allocation, channel->peer, message->data, false);
+  return ToPeer(id, *allocation, channel->peer, message->data, false);
 }
 
 Outcome Server::Impl::HandleSend(const ClientPath& path, const StunMessage& message,
@@ -57,7 +58,8 @@ Outcome Server::Impl::HandleSend(const ClientPath& path, const StunMessage& mess
   const auto data = message.Find(kData);
   if (!peer || !data) return Drop(Discard::kMalformed);
   if (!message.AllUnderstood()) return Drop(Discard::kUnknownAttribute);
-  Allocation* allocation = allocations_.Get(FindAllocation(path, now.monotonic_ms));
+  const LegId id = FindAllocation(path, now.monotonic_ms);
+  Allocation* allocation = allocations_.Get(id);
   if (allocation == nullptr) return Drop(Discard::kNoAllocation);
   if (!allocation->Has(peer->ip.family())) return Drop(Discard::kNoRelayedFamily);
   if (!policy_.Allows(*peer)) return Drop(Discard::kPeerRefused);
@@ -67,7 +69,7 @@ Outcome Server::Impl::HandleSend(const ClientPath& path, const StunMessage& mess
   }
   if (!CallPermits(*allocation, *peer)) return Drop(Discard::kCallNotArmed);
   // With IPv6 there is no such bit, and the attribute is ignored (section 13).
-  return ToPeer(*allocation, *peer, data->value, peer->ip.is_v4() && message.Has(kDontFragment));
+  return ToPeer(id, *allocation, *peer, data->value, peer->ip.is_v4() && message.Has(kDontFragment));
 }
 
 Allocation* Server::Impl::FindReceiver(const TransportAddress& relayed,
@@ -99,7 +101,7 @@ Outcome Server::Impl::HandlePeerDatagram(const TransportAddress& relayed,
   Discard reason = Discard::kNone;
   Allocation* allocation = FindReceiver(relayed, peer, now.monotonic_ms, reason);
   if (allocation == nullptr) return Drop(reason);
-  Outcome outcome{.kind = Outcome::Kind::kToClient, .path = allocation->path};
+  Outcome outcome{.kind = Outcome::Kind::kToClient, .path = allocations_.PathOf(*allocation)};
 
   const Channel* channel = allocation->FindChannel(peer);
   if (channel != nullptr && channel->expires_at > now.monotonic_ms && datagram.size() <= 0xffff &&
@@ -137,7 +139,7 @@ Outcome Server::Impl::HandlePeerError(const TransportAddress& relayed, const Tra
   StunBuilder indication(buffer, StunMethod::kData, StunClass::kIndication, transaction_id);
   indication.AddXorAddress(kXorPeerAddress, peer);
   indication.Add(kIcmp, value);
-  return {.kind = Outcome::Kind::kToClient, .path = allocation->path, .bytes = indication.Finish()};
+  return {.kind = Outcome::Kind::kToClient, .path = allocations_.PathOf(*allocation), .bytes = indication.Finish()};
 }
 
 }  // namespace sotto::relay

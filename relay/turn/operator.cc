@@ -13,24 +13,37 @@ absl::Status Server::Impl::EndAllocation(LegId id, const Now& now) {
   return absl::OkStatus();
 }
 
-void Server::Impl::ForEachAllocation(
-    const std::function<bool(const AllocationInfo&)>& visit) const {
-  for (LegId id = 0; id < allocations_.end(); ++id) {
+LegId Server::Impl::ForEachAllocation(
+    LegId first, uint32_t budget, bool bindings,
+    const std::function<void(const AllocationInfo&)>& visit) const {
+  LegId id = first;
+  for (; budget > 0 && id < allocations_.end(); ++id, --budget) {
     const Allocation* allocation = allocations_.Get(id);
     if (allocation == nullptr) continue;
-    const AllocationInfo info = {
+    const std::string username = UsernameOf(*allocation);
+    AllocationInfo info = {
         .id = id,
-        .path = allocation->path,
-        .username = allocation->username,
-        .relayed_v4 = RelayedAddress(*allocation, IpFamily::kV4),
-        .relayed_v6 = RelayedAddress(*allocation, IpFamily::kV6),
-        .created_at = allocation->created_at,
+        .path = allocations_.PathOf(*allocation),
+        .username = username,
+        .user = std::string(authenticator_.CredentialName(username)),
+        .relayed_v4 = RelayedAddress(id, *allocation, IpFamily::kV4),
+        .relayed_v6 = RelayedAddress(id, *allocation, IpFamily::kV6),
+        .created_at = MonotonicMs{allocation->created_s} * 1000,
         .expires_at = allocation->expires_at(),
         .permissions = static_cast<uint32_t>(allocation->permissions.size()),
         .channels = static_cast<uint32_t>(allocation->channels.size()),
     };
-    if (!visit(info)) return;
+    if (bindings) {
+      for (const Permission& permission : allocation->permissions) {
+        info.permission_list.push_back({permission.peer, permission.expires_at});
+      }
+      for (const Channel& channel : allocation->channels) {
+        info.channel_list.push_back({channel.number, channel.peer, channel.expires_at});
+      }
+    }
+    visit(info);
   }
+  return id < allocations_.end() ? id : 0;
 }
 
 }  // namespace sotto::relay

@@ -15,6 +15,7 @@ namespace {
 
 constexpr size_t kMaxRealmSize = 127;  // RFC 8489, section 14.9: fewer than 128 characters
 constexpr size_t kMaxRelayAddresses = 16;
+constexpr size_t kMaxAlternates = 16;
 constexpr uint16_t kMinRelayPort = 1024;  // RFC 8656, section 7.2
 
 template <typename... Args>
@@ -25,6 +26,39 @@ absl::Status Wrong(fmt::format_string<Args...> format, Args&&... args) {
 bool IsHost(const IpAddress& ip) {
   return ip.ToInteger() != 0 && !IpPrefix(IpAddress::V4(224, 0, 0, 0), 3).Contains(ip) &&
          !(ip.is_v6() && ip.raw()[0] == 0xff);
+}
+
+absl::Status ValidateVirtualPrefix(const ServerOptions& options) {
+  const VirtualPrefix& prefix = *options.virtual_prefix;
+  const std::string text = prefix.prefix().ToString();
+  if (options.peers.kind != PeerPolicyKind::kCall) {
+    return Wrong(
+        "[turn] virtual_prefix {}: only media of the policy \"call\" never leaves the relay; set "
+        "[turn.peers] policy to \"call\", or give relay_addresses instead",
+        text);
+  }
+  if (!options.relay_addresses.empty()) {
+    return Wrong(
+        "[turn] virtual_prefix {} takes the place of relay_addresses; remove one of the two", text);
+  }
+  if (IsForbiddenPrefix(prefix.prefix())) {
+    return Wrong(
+        "[turn] virtual_prefix {} is not of addresses that hosts have; take one like "
+        "100.64.0.0/10",
+        text);
+  }
+  if (prefix.capacity() < options.limits.max_allocations) {
+    return Wrong(
+        "[turn] virtual_prefix {} has {} addresses but [dataplane] max_allocations is {}; take a "
+        "shorter prefix, or lower it",
+        text, prefix.capacity(), options.limits.max_allocations);
+  }
+  for (const TransportAddress& listener : options.listen) {
+    if (!prefix.prefix().Contains(listener.ip)) continue;
+    return Wrong("[turn] listen: {} lies in virtual_prefix {}; move one", listener.ToString(),
+                 text);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status ValidateAddresses(const ServerOptions& options) {
@@ -41,7 +75,10 @@ absl::Status ValidateAddresses(const ServerOptions& options) {
       return Wrong("[turn] listen names {} twice; remove one", listener.ToString());
     }
   }
-  if (options.relay_addresses.empty() || options.relay_addresses.size() > kMaxRelayAddresses) {
+  if (options.virtual_prefix) {
+    if (absl::Status status = ValidateVirtualPrefix(options); !status.ok()) return status;
+  } else if (options.relay_addresses.empty() ||
+             options.relay_addresses.size() > kMaxRelayAddresses) {
     return Wrong("[turn] relay_addresses names {} addresses; name 1 to {}",
                  options.relay_addresses.size(), kMaxRelayAddresses);
   }
@@ -71,7 +108,7 @@ absl::Status ValidateAddresses(const ServerOptions& options) {
 }
 
 absl::Status ValidateAuth(const AuthOptions& auth, PeerPolicyKind policy) {
-  if (auth.users.empty() && auth.shared_secrets.empty()) {
+  if (auth.users.empty() && auth.shared_secrets.empty() && !auth.may_be_empty) {
     return Wrong(
         "[turn.auth] has neither users nor shared_secrets, so that nobody could connect; "
         "add one of them");
@@ -104,6 +141,23 @@ absl::Status ValidateAuth(const AuthOptions& auth, PeerPolicyKind policy) {
     return Wrong(
         "[turn.auth] nonce_lifetime_s is 0, so that no nonce would ever be accepted; "
         "write a number of seconds, like 3600");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateAlternates(const ServerOptions& options) {
+  if (options.alternates.size() > kMaxAlternates) {
+    return Wrong("[turn] alternates names {} relays; name {} at most", options.alternates.size(),
+                 kMaxAlternates);
+  }
+  for (const TransportAddress& alternate : options.alternates) {
+    if (alternate.port == 0 || !IsHost(alternate.ip)) {
+      return Wrong("[turn] alternates: {} is not an address and port that clients can send to",
+                   alternate.ToString());
+    }
+    if (std::ranges::find(options.listen, alternate) != options.listen.end()) {
+      return Wrong("[turn] alternates: {} is this relay's own; name others", alternate.ToString());
+    }
   }
   return absl::OkStatus();
 }
@@ -146,7 +200,26 @@ absl::Status ServerOptions::Validate() const {
                    prefix.ToString());
     }
   }
+  if (absl::Status status = ValidateAlternates(*this); !status.ok()) return status;
   return ValidateNumbers(limits, lifetimes);
+}
+
+ServerOptions ServerOptions::Reloaded(const ServerOptions& wanted) const {
+  ServerOptions reloaded = *this;
+  reloaded.auth.users = wanted.auth.users;
+  reloaded.auth.shared_secrets = wanted.auth.shared_secrets;
+  reloaded.auth.may_be_empty = wanted.auth.may_be_empty;
+  reloaded.auth.nonce_lifetime_s = wanted.auth.nonce_lifetime_s;
+  reloaded.peers.allow = wanted.peers.allow;
+  reloaded.peers.deny = wanted.peers.deny;
+  reloaded.limits = wanted.limits;
+  reloaded.limits.max_allocations = limits.max_allocations;
+  reloaded.limits.requests_per_prefix = limits.requests_per_prefix;
+  reloaded.limits.unauthenticated_excess_rate = limits.unauthenticated_excess_rate;
+  reloaded.limits.unauthenticated_excess_burst = limits.unauthenticated_excess_burst;
+  reloaded.lifetimes = wanted.lifetimes;
+  reloaded.alternates = wanted.alternates;
+  return reloaded;
 }
 
 }  // namespace sotto::relay

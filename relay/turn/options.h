@@ -4,12 +4,14 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "relay/wire/ip_address.h"
+#include "relay/wire/virtual_prefix.h"
 
 namespace sotto::relay {
 
@@ -35,6 +37,8 @@ struct AuthOptions {
   // Secrets of time-limited credentials; the first is the one to mint with, all are accepted.
   std::vector<std::string> shared_secrets;
   uint32_t nonce_lifetime_s = 3600;
+  // More are added while the server runs (Server::Reconfigure), so none at all is no mistake.
+  bool may_be_empty = false;
   // Offer SHA-256 alone, and refuse requests whose key is an MD5 or whose MAC is a SHA-1.
   bool require_sha256 = false;
 
@@ -48,6 +52,9 @@ struct LimitOptions {
   uint32_t max_permissions_per_allocation = 64;
   uint32_t max_channels_per_allocation = 64;
   uint32_t max_allocations_per_leg = 16;  // of one side of one call
+  // New allocations a second for clients of one source prefix (IPv4 /24, IPv6 /56), twice as many
+  // in a burst; beyond, 508. 0: no bound.
+  uint32_t allocations_per_prefix = 0;
   // STUN requests a second that one source prefix (IPv4 /24, IPv6 /56) may make; twice as many in
   // a burst.
   uint32_t requests_per_prefix = 2'000;
@@ -74,7 +81,10 @@ struct LifetimeOptions {
 struct ServerOptions {
   std::string realm;
   std::vector<TransportAddress> listen;
-  std::vector<IpAddress> relay_addresses;                      // at most 16
+  std::vector<IpAddress> relay_addresses;  // at most 16; none with `virtual_prefix`
+  // With kCall, whose media never leaves the relay: each allocation has an address of its own out
+  // of this prefix, which exists inside the relay alone, instead of a port of a real one.
+  std::optional<VirtualPrefix> virtual_prefix;
   std::pair<uint16_t, uint16_t> relay_ports = {49152, 65535};  // inclusive
   AuthOptions auth;
   PeerPolicyOptions peers;
@@ -82,10 +92,17 @@ struct ServerOptions {
   LifetimeOptions lifetimes;
   // kCall: arm each call as soon as it exists. For tests and demonstrations.
   bool arm_calls_at_once = false;
+  // Listening addresses of other relays, at most 16: where clients are sent while this one drains.
+  std::vector<TransportAddress> alternates;
 
   // INVALID_ARGUMENT with one sentence that names the option, as the configuration file spells it
   // ([turn] realm, [turn.auth] shared_secrets, ...), and what would be right.
   absl::Status Validate() const;
+
+  // These with what of `wanted` may change while a server runs: users, secrets, lifetime of nonces,
+  // peer lists, limits (but for max_allocations and what workers enforce), lifetimes of
+  // allocations, alternates.
+  ServerOptions Reloaded(const ServerOptions& wanted) const;
 
   bool operator==(const ServerOptions&) const = default;
 };

@@ -131,15 +131,15 @@ bool IsForbiddenPrefix(const IpPrefix& prefix) {
   return std::ranges::any_of(forbidden, covers);
 }
 
-PeerPolicy::PeerPolicy(PeerPolicyOptions options, std::vector<TransportAddress> listeners,
-                       std::vector<IpAddress> relay_addresses,
-                       std::pair<uint16_t, uint16_t> relay_ports)
-    : options_(std::move(options)),
-      listeners_(std::move(listeners)),
-      relay_addresses_(std::move(relay_addresses)),
-      relay_ports_(relay_ports) {}
+PeerPolicy::PeerPolicy(const ServerOptions& options)
+    : options_(options.peers),
+      listeners_(options.listen),
+      relay_addresses_(options.relay_addresses),
+      virtual_prefix_(options.virtual_prefix),
+      relay_ports_(options.relay_ports) {}
 
 bool PeerPolicy::IsRelayAddress(const IpAddress& ip) const {
+  if (virtual_prefix_ && virtual_prefix_->IndexOf(ip)) return true;
   return std::ranges::find(relay_addresses_, ip) != relay_addresses_.end();
 }
 

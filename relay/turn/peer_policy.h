@@ -38,10 +38,15 @@ bool IsForbiddenPrefix(const IpPrefix& prefix);
 
 class PeerPolicy {
  public:
-  PeerPolicy(PeerPolicyOptions options, std::vector<TransportAddress> listeners,
-             std::vector<IpAddress> relay_addresses, std::pair<uint16_t, uint16_t> relay_ports);
+  explicit PeerPolicy(const ServerOptions& options);
 
   PeerPolicyKind kind() const { return options_.kind; }
+
+  // Other lists; the kind of policy stays.
+  void SetLists(std::vector<IpPrefix> allow, std::vector<IpPrefix> deny) {
+    options_.allow = std::move(allow);
+    options_.deny = std::move(deny);
+  }
 
   // For a permission, which ignores the port.
   bool Allows(const IpAddress& peer) const;
@@ -57,6 +62,7 @@ class PeerPolicy {
   PeerPolicyOptions options_;
   std::vector<TransportAddress> listeners_;
   std::vector<IpAddress> relay_addresses_;
+  std::optional<VirtualPrefix> virtual_prefix_;
   std::pair<uint16_t, uint16_t> relay_ports_;
 };
 

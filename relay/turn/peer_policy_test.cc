@@ -18,10 +18,11 @@ std::vector<IpPrefix> Prefixes(std::initializer_list<std::string_view> texts) {
 
 PeerPolicy Policy(PeerPolicyOptions options,
                   std::vector<IpAddress> relay_addresses = {Ip("192.0.2.10"), Ip("2001:db8::10")}) {
-  return {std::move(options),
-          {At("192.0.2.10:3478"), At("[2001:db8::10]:3478"), At("8.8.4.4:3478")},
-          std::move(relay_addresses),
-          {49152, 65535}};
+  ServerOptions server;
+  server.peers = std::move(options);
+  server.listen = {At("192.0.2.10:3478"), At("[2001:db8::10]:3478"), At("8.8.4.4:3478")};
+  server.relay_addresses = std::move(relay_addresses);
+  return PeerPolicy(server);
 }
 
 struct Case {

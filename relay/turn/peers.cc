@@ -9,9 +9,9 @@ namespace sotto::relay {
 using enum StunAttributeType;
 
 std::optional<StunError> Server::Impl::CheckPeer(const Allocation& allocation,
-                                                 const IpAddress& peer) const {
+                                                 const IpAddress& peer) {
   if (!allocation.Has(peer.family())) return StunError::kPeerAddressFamilyMismatch;
-  if (!policy_.Allows(peer)) return StunError::kForbidden;
+  if (!policy_.Allows(peer)) return Refuse(Refusal::kPeer);
   return std::nullopt;
 }
 
@@ -21,20 +21,20 @@ std::optional<StunError> Server::Impl::Permit(LegId leg, std::span<const IpAddre
   Allocation& allocation = *allocations_.Get(leg);
   const MonotonicMs end = now + uint64_t{options_.lifetimes.permission_s} * 1000;
   const size_t before = allocation.permissions.size();
-  const auto undo = [&] {
+  const auto undo = [&](Refusal reason) {
     while (allocation.permissions.size() > before) {
       plane_.RemovePermission(leg, allocation.permissions.back().peer);
       allocation.permissions.pop_back();
     }
-    return StunError::kInsufficientCapacity;
+    return Refuse(reason);
   };
   for (const IpAddress& peer : peers) {
     if (allocation.FindPermission(peer) != nullptr) continue;
     if (allocation.permissions.size() >= options_.limits.max_permissions_per_allocation) {
-      return undo();
+      return undo(Refusal::kPermissions);
     }
     const Permission permission{peer, end};
-    if (!Publish(leg, allocation, permission).ok()) return undo();
+    if (!Publish(leg, allocation, permission).ok()) return undo(Refusal::kTableFull);
     allocation.permissions.push_back(permission);
   }
   for (const IpAddress& peer : peers) {
@@ -79,13 +79,13 @@ std::optional<StunError> Server::Impl::Bind(LegId leg, uint16_t number,
   // The same channel and peer, or two that are both free.
   if (bound != allocation.FindChannel(peer)) return StunError::kBadRequest;
   if (const auto error = CheckPeer(allocation, peer.ip)) return error;
-  if (!policy_.Allows(peer) ||
-      (policy_.kind() == PeerPolicyKind::kCall && !IsOtherLeg(allocation, peer))) {
-    return StunError::kForbidden;
+  if (!policy_.Allows(peer)) return Refuse(Refusal::kPeer);
+  if (policy_.kind() == PeerPolicyKind::kCall && !IsOtherLeg(allocation, peer)) {
+    return Refuse(Refusal::kNotOtherLeg);
   }
   if (bound == nullptr &&
       allocation.channels.size() >= options_.limits.max_channels_per_allocation) {
-    return StunError::kInsufficientCapacity;
+    return Refuse(Refusal::kChannels);
   }
   const bool permitted_before = allocation.FindPermission(peer.ip) != nullptr;
   if (const auto error = Permit(leg, std::span(&peer.ip, 1), now)) return error;
@@ -96,7 +96,7 @@ std::optional<StunError> Server::Impl::Bind(LegId leg, uint16_t number,
       plane_.RemovePermission(leg, peer.ip);
       allocation.permissions.pop_back();
     }
-    return StunError::kInsufficientCapacity;
+    return Refuse(Refusal::kTableFull);
   }
   if (bound != nullptr) {
     bound->expires_at = channel.expires_at;

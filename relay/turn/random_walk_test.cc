@@ -90,7 +90,7 @@ class RandomWalk : public ServerTest {
     ASSERT_EQ(plane.legs.size(), server->allocation_count());
     std::set<TransportAddress> relayed;
     size_t legs = 0;
-    server->ForEachAllocation([&](const AllocationInfo& info) {
+    server->ForEachAllocation(0, UINT32_MAX, false, [&](const AllocationInfo& info) {
       ++legs;
       const RecordingPlane::Leg& leg = plane.legs.at(info.id);
       EXPECT_EQ(leg.leg.path, info.path);
@@ -103,7 +103,6 @@ class RandomWalk : public ServerTest {
       for (const auto& address : {info.relayed_v4, info.relayed_v6}) {
         EXPECT_TRUE(!address || relayed.insert(*address).second);
       }
-      return true;
     });
     ASSERT_EQ(legs, server->allocation_count());
   }

@@ -52,8 +52,10 @@ Outcome Server::Impl::HandleRequest(Request& request) {
   const MonotonicMs now = request.now.monotonic_ms;
   request.leg = FindAllocation(request.path, now);
   std::optional<RunningCredential> running;
+  std::string running_username;
   if (const Allocation* allocation = allocations_.Get(request.leg)) {
-    running = {allocation->username, allocation->key};
+    running_username = UsernameOf(*allocation);
+    running = {running_username, allocation->key.Get()};
   }
   request.auth = authenticator_.Authenticate(request.message, request.path.client, now,
                                              running ? &*running : nullptr);
@@ -67,6 +69,7 @@ Outcome Server::Impl::HandleRequest(Request& request) {
     }
     return Reject(request, *request.auth.error);
   }
+  ++counters_.authenticated;
   if (const auto rejected = RejectUnknown(request)) return *rejected;
   if (const auto answer = transactions_.Find(TransactionKey(request), now)) {
     if (*answer) return Reject(request, **answer);
@@ -93,7 +96,7 @@ TransactionCache::Key Server::Impl::TransactionKey(const Request& request) const
 std::optional<StunError> Server::Impl::CheckOwner(const Request& request) const {
   const Allocation* allocation = allocations_.Get(request.leg);
   if (allocation == nullptr) return StunError::kAllocationMismatch;
-  if (allocation->username != request.auth.username) return StunError::kWrongCredentials;
+  if (UsernameOf(*allocation) != request.auth.username) return StunError::kWrongCredentials;
   return std::nullopt;
 }
 
@@ -137,6 +140,9 @@ Outcome Server::Impl::Reject(const Request& request, StunError error) {
   answer.AddError(static_cast<int>(error), ReasonPhrase(error));
   if (error == StunError::kUnauthenticated || error == StunError::kStaleNonce) {
     authenticator_.AddChallenge(answer, request.path.client, request.now.monotonic_ms);
+  }
+  if (error == StunError::kTryAlternate) {
+    answer.AddAddress(kAlternateServer, *ChooseAlternate(request.path.client));
   }
   const Outcome outcome = Finish(request, answer);
   if (outcome.kind == Outcome::Kind::kToClient) {

@@ -30,6 +30,8 @@ class ReservationTable {
   Reservation Take(uint64_t token);
   // Takes out a reservation that has expired.
   std::optional<Reservation> TakeExpired(MonotonicMs now);
+  // In the order of their ends.
+  const std::list<Reservation>& all() const { return by_age_; }
   uint32_t size() const { return static_cast<uint32_t>(by_age_.size()); }
 
  private:

@@ -47,11 +47,21 @@ uint32_t Server::ForEachCall(uint32_t first, uint32_t budget, const Now& now,
 absl::Status Server::EndAllocation(LegId id, const Now& now) {
   return impl_->EndAllocation(id, now);
 }
-void Server::ForEachAllocation(const std::function<bool(const AllocationInfo&)>& visit) const {
-  impl_->ForEachAllocation(visit);
+LegId Server::ForEachAllocation(LegId first, uint32_t budget, bool bindings,
+                                const std::function<void(const AllocationInfo&)>& visit) const {
+  return impl_->ForEachAllocation(first, budget, bindings, visit);
 }
 
+absl::Status Server::Reconfigure(const ServerOptions& options) {
+  return impl_->Reconfigure(options);
+}
+void Server::Drain(std::optional<MonotonicMs> deadline) { impl_->Drain(deadline); }
+void Server::Undrain() { impl_->Undrain(); }
+const DrainState& Server::drain() const { return impl_->drain(); }
+
 uint32_t Server::allocation_count() const { return impl_->allocation_count(); }
+uint32_t Server::call_count() const { return impl_->call_count(); }
+uint32_t Server::armed_call_count() const { return impl_->armed_call_count(); }
 uint32_t Server::ports_in_use() const { return impl_->ports_in_use(); }
 uint32_t Server::ports_held() const { return impl_->ports_held(); }
 const ServerCounters& Server::counters() const { return impl_->counters(); }

@@ -20,6 +20,7 @@
 #include "absl/status/statusor.h"
 #include "relay/forwarding.h"
 #include "relay/turn/options.h"
+#include "relay/turn/refusal.h"
 #include "relay/wire/ip_address.h"
 
 namespace sotto::relay {
@@ -74,15 +75,28 @@ struct IcmpError {
 
 // What an operator sees of an allocation.
 struct AllocationInfo {
+  struct Permission {
+    IpAddress peer;
+    MonotonicMs expires_at = 0;
+  };
+  struct Channel {
+    uint16_t number = 0;
+    TransportAddress peer;
+    MonotonicMs expires_at = 0;
+  };
   LegId id = 0;
   ClientPath path;
-  std::string username;
+  std::string username;  // as the client gives it
+  std::string user;      // whom it names: Authenticator::CredentialName()
   std::optional<TransportAddress> relayed_v4;
   std::optional<TransportAddress> relayed_v6;
   MonotonicMs created_at = 0;
   MonotonicMs expires_at = 0;
   uint32_t permissions = 0;
   uint32_t channels = 0;
+  // Only if they were asked for.
+  std::vector<Permission> permission_list = {};
+  std::vector<Channel> channel_list = {};
 };
 
 // A call of the peer policy `call`. An ICE agent makes an allocation for each of its networks, so a
@@ -109,10 +123,17 @@ struct ServerCounters {
   uint64_t allocations_expired = 0;
   uint64_t permissions_created = 0;
   uint64_t channels_created = 0;
+  uint64_t authenticated = 0;
   uint64_t auth_failures = 0;
   uint64_t stale_nonces = 0;
   std::array<uint64_t, 700> error_responses = {};  // by error code
   std::array<uint64_t, static_cast<size_t>(Discard::kCount)> discards = {};
+  std::array<uint64_t, kRefusalCount> refusals = {};
+};
+
+struct DrainState {
+  bool draining = false;
+  std::optional<MonotonicMs> deadline;  // when what is left is ended
 };
 
 class Server {
@@ -166,10 +187,32 @@ class Server {
   // Ends an allocation at once, as its client would. NOT_FOUND if there is none.
   absl::Status EndAllocation(LegId id, const Now& now);
 
-  // Visits the allocations in the order of their ids; stops when `visit` returns false.
-  void ForEachAllocation(const std::function<bool(const AllocationInfo&)>& visit) const;
+  // Visits, in the order of their ids, the allocations among the `budget` ids from `first` on, and
+  // returns the id to go on from: 0 when there are no more. One that stands throughout a round is
+  // visited once. With `bindings`, told of its permissions and channels too.
+  LegId ForEachAllocation(LegId first, uint32_t budget, bool bindings,
+                          const std::function<void(const AllocationInfo&)>& visit) const;
+
+  // Brings into force what may change while the server runs. Allocations go on with the credentials
+  // that they have; permissions and channels to peers that aren't allowed any more end at once; who
+  // holds more than a new limit keeps it. INVALID_ARGUMENT as ServerOptions::Validate(),
+  // FAILED_PRECONDITION if anything else differs (`options().Reloaded(options) != options`): then
+  // nothing has changed.
+  absl::Status Reconfigure(const ServerOptions& options);
+
+  // New allocations are refused from now on: with 300 (Try Alternate) if ServerOptions::alternates
+  // has an address of the client's family, else with 508. All that stands goes on as before. With
+  // kCall that is whole calls: what is armed or has a leg here may get its other leg, or a leg of
+  // it another allocation; calls that the server doesn't know can't be armed. What is left at the
+  // deadline is ended. Again: the deadline is replaced.
+  void Drain(std::optional<MonotonicMs> deadline);
+  void Undrain();
+  const DrainState& drain() const;
 
   uint32_t allocation_count() const;
+  // Those that are armed and wait for a leg included.
+  uint32_t call_count() const;
+  uint32_t armed_call_count() const;
   // Ports taken from the pool (allocations and reservations), and ports that those hold: always
   // equal, or a port has leaked.
   uint32_t ports_in_use() const;

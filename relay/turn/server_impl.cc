@@ -3,23 +3,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "relay/turn/call_name.h"
+
 namespace sotto::relay {
 namespace {
 
 constexpr size_t kMaxTransactions = 8192;
-
-AuthenticatorOptions AuthenticatorOptionsOf(const ServerOptions& options) {
-  return {.realm = options.realm,
-          .users = options.auth.users,
-          .shared_secrets = options.auth.shared_secrets,
-          .nonce_lifetime_s = options.auth.nonce_lifetime_s,
-          .require_sha256 = options.auth.require_sha256};
-}
-
-template <typename Bindings, typename Predicate>
-void EraseIf(Bindings& bindings, Predicate ended) {
-  bindings.erase(std::remove_if(bindings.begin(), bindings.end(), ended), bindings.end());
-}
 
 }  // namespace
 
@@ -28,13 +17,15 @@ Server::Impl::Impl(ServerOptions options, ForwardingPlane& plane)
       plane_(plane),
       authenticator_(AuthenticatorOptionsOf(options_), random_),
       quota_(options_.limits.max_allocations_per_user),
-      policy_(options_.peers, options_.listen, options_.relay_addresses, options_.relay_ports),
+      policy_(options_),
       budget_(options_.limits.unauthenticated_excess_rate,
               options_.limits.unauthenticated_excess_burst, random_.U64()),
       allocations_(options_.relay_addresses.size(), options_.relay_ports),
       transactions_(kMaxTransactions),
       calls_(options_.limits.max_allocations),
-      ports_(options_.relay_addresses.size(), PortPool(options_.relay_ports)) {}
+      ports_(options_.relay_addresses.size(), PortPool(options_.relay_ports)) {
+  ResetAllocationBudget();
+}
 
 Outcome Server::Impl::Drop(Discard reason) {
   ++counters_.discards[static_cast<size_t>(reason)];
@@ -53,22 +44,31 @@ std::optional<uint8_t> Server::Impl::RelayAddressIndex(const IpAddress& ip) cons
 }
 
 LegId Server::Impl::FindRelayed(const TransportAddress& relayed) const {
+  if (options_.virtual_prefix) {
+    const std::optional<uint32_t> id = options_.virtual_prefix->IndexOf(relayed.ip);
+    const Allocation* allocation = id ? allocations_.Get(*id) : nullptr;
+    return allocation != nullptr && allocation->Of(relayed.ip.family()).port == relayed.port
+               ? *id
+               : AllocationTable::kNone;
+  }
   const std::optional<uint8_t> index = RelayAddressIndex(relayed.ip);
   return index ? allocations_.FindRelayed(*index, relayed.port) : AllocationTable::kNone;
 }
 
-std::optional<TransportAddress> Server::Impl::RelayedAddress(const Allocation& allocation,
+std::optional<TransportAddress> Server::Impl::RelayedAddress(LegId id, const Allocation& allocation,
                                                              IpFamily family) const {
   if (!allocation.Has(family)) return std::nullopt;
   const Allocation::Relayed& relayed = allocation.Of(family);
-  return TransportAddress{options_.relay_addresses[relayed.address], relayed.port};
+  return TransportAddress{options_.virtual_prefix ? options_.virtual_prefix->At(id)
+                                                  : options_.relay_addresses[relayed.address],
+                          static_cast<uint16_t>(relayed.port)};
 }
 
 ForwardingLeg Server::Impl::LegOf(LegId id, const Allocation& allocation) const {
   return {.id = id,
-          .path = allocation.path,
-          .relayed_v4 = RelayedAddress(allocation, IpFamily::kV4),
-          .relayed_v6 = RelayedAddress(allocation, IpFamily::kV6),
+          .path = allocations_.PathOf(allocation),
+          .relayed_v4 = RelayedAddress(id, allocation, IpFamily::kV4),
+          .relayed_v6 = RelayedAddress(id, allocation, IpFamily::kV6),
           .call = SideOf(allocation),
           .expires_at = allocation.expires_at()};
 }
@@ -76,14 +76,14 @@ ForwardingLeg Server::Impl::LegOf(LegId id, const Allocation& allocation) const 
 absl::Status Server::Impl::Publish(LegId id, const Allocation& allocation,
                                    const Permission& permission) {
   const MonotonicMs family_end = allocation.Of(permission.peer.family()).expires_at;
-  return plane_.Upsert(
-      ForwardingPermission{id, permission.peer, std::min(permission.expires_at, family_end)});
+  return plane_.Upsert(ForwardingPermission{
+      id, permission.peer, std::min<MonotonicMs>(permission.expires_at, family_end)});
 }
 
 absl::Status Server::Impl::Publish(LegId id, const Allocation& allocation, const Channel& channel) {
   const MonotonicMs family_end = allocation.Of(channel.peer.ip.family()).expires_at;
   return plane_.Upsert(ForwardingChannel{id, channel.number, channel.peer,
-                                         std::min(channel.expires_at, family_end)});
+                                         std::min<MonotonicMs>(channel.expires_at, family_end)});
 }
 
 void Server::Impl::RepublishBindings(LegId id, const Allocation& allocation, IpFamily family,
@@ -126,8 +126,9 @@ void Server::Impl::End(LegId id, MonotonicMs now) {
   const uint32_t number = allocation.call;
   const uint8_t side = allocation.side;
   const Call* call = observer_ ? calls_.Get(number) : nullptr;
-  const std::string name = call != nullptr ? call->name : std::string();
+  const std::string name(call != nullptr ? call->name.view() : std::string_view());
   calls_.RemoveLeg(number, id, now);
+  reservation_tokens_.erase(id);
   allocations_.Erase(id);
   ++counters_.allocations_ended;
   if (call != nullptr) NotifyLeg(name, number, side, true);
@@ -156,7 +157,8 @@ void Server::Impl::EndFamily(LegId id, IpFamily family, MonotonicMs now) {
   // A plane that still forwards from a released port must not be left with the leg.
   if (!published) return End(id, now);
   const Call* call = calls_.Get(allocation.call);
-  if (call != nullptr && observer_) NotifyLeg(call->name, allocation.call, allocation.side, true);
+  if (call != nullptr && observer_)
+    NotifyLeg(call->name.view(), allocation.call, allocation.side, true);
 }
 
 void Server::Impl::EndExpiredBindings(LegId id, MonotonicMs now) {
@@ -173,7 +175,9 @@ void Server::Impl::EndExpiredBindings(LegId id, MonotonicMs now) {
   });
 }
 
-void Server::Impl::ReleasePort(uint8_t address, uint16_t port) { ports_[address].Release(port); }
+void Server::Impl::ReleasePort(uint8_t address, uint16_t port) {
+  if (!options_.virtual_prefix) ports_[address].Release(port);
+}
 
 void Server::Impl::ReleaseReservation(const Reservation& reservation) {
   ReleasePort(reservation.address, reservation.port);
@@ -183,7 +187,24 @@ void Server::Impl::ReleaseReservation(const Reservation& reservation) {
 std::string Server::Impl::QuotaName(const Allocation& allocation) const {
   return options_.limits.max_allocations_per_user == 0
              ? std::string()
-             : std::string(authenticator_.CredentialName(allocation.username));
+             : std::string(authenticator_.CredentialName(UsernameOf(allocation)));
+}
+
+std::string Server::Impl::UsernameOf(const Allocation& allocation) const {
+  const Call* call = allocation.username.empty() ? calls_.Get(allocation.call) : nullptr;
+  if (call == nullptr) return std::string(allocation.username.view());
+  std::string name = FormatCallName(call->name.view(), allocation.side);
+  return allocation.expiry_unix_s == 0 ? name
+                                       : std::to_string(allocation.expiry_unix_s) + ":" + name;
+}
+
+// The allocation stands in its call already.
+void Server::Impl::SetUsername(Allocation& allocation, std::string_view username,
+                               std::optional<int64_t> expiry_unix_s) const {
+  allocation.expiry_unix_s = static_cast<uint32_t>(expiry_unix_s.value_or(0));
+  if (allocation.call == 0 || UsernameOf(allocation) != username) {
+    allocation.username = CompactString(username);
+  }
 }
 
 void Server::Impl::Tick(const Now& now, uint32_t budget) {
@@ -191,7 +212,12 @@ void Server::Impl::Tick(const Now& now, uint32_t budget) {
   for (uint32_t left = std::min(budget, allocations_.end()); left > 0; --left) {
     const LegId id = scan_;
     scan_ = scan_ + 1 < allocations_.end() ? scan_ + 1 : 0;
-    if (allocations_.Get(id) != nullptr && Expire(id, ms)) EndExpiredBindings(id, ms);
+    if (allocations_.Get(id) == nullptr) continue;
+    if (drain_.draining && drain_.deadline && *drain_.deadline <= ms) {
+      End(id, ms);
+    } else if (Expire(id, ms)) {
+      EndExpiredBindings(id, ms);
+    }
   }
   for (uint32_t left = budget; left > 0; --left) {
     const std::optional<Reservation> expired = reservations_.TakeExpired(ms);
@@ -209,6 +235,7 @@ uint32_t Server::Impl::ports_in_use() const {
 }
 
 uint32_t Server::Impl::ports_held() const {
+  if (options_.virtual_prefix) return 0;
   uint32_t sum = reservations_.size();
   for (LegId id = 0; id < allocations_.end(); ++id) {
     const Allocation* allocation = allocations_.Get(id);

@@ -7,6 +7,7 @@
 //   data_path.cc    ChannelData, Send, datagrams and ICMP errors from peers
 //   calls.cc        the peer policy `call`
 //   operator.cc     what an operator sees and ends
+//   reconfigure.cc  what an operator changes while the server runs
 #pragma once
 
 #include <functional>
@@ -17,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "relay/auth/authenticator.h"
 #include "relay/auth/quota.h"
 #include "relay/auth/random.h"
@@ -31,6 +33,12 @@
 #include "relay/wire/source_budget.h"
 
 namespace sotto::relay {
+
+// Permissions or channels of an allocation.
+template <typename Bindings, typename Predicate>
+void EraseIf(Bindings& bindings, Predicate ended) {
+  bindings.erase(std::remove_if(bindings.begin(), bindings.end(), ended), bindings.end());
+}
 
 class Server::Impl {
  public:
@@ -55,9 +63,17 @@ class Server::Impl {
   uint32_t ForEachCall(uint32_t first, uint32_t budget, const Now& now,
                        const std::function<void(const CallInfo&)>& visit) const;
   absl::Status EndAllocation(LegId id, const Now& now);
-  void ForEachAllocation(const std::function<bool(const AllocationInfo&)>& visit) const;
+  LegId ForEachAllocation(LegId first, uint32_t budget, bool bindings,
+                          const std::function<void(const AllocationInfo&)>& visit) const;
+
+  absl::Status Reconfigure(const ServerOptions& options);
+  void Drain(std::optional<MonotonicMs> deadline) { drain_ = {true, deadline}; }
+  void Undrain() { drain_ = {}; }
+  const DrainState& drain() const { return drain_; }
 
   uint32_t allocation_count() const { return allocations_.size(); }
+  uint32_t call_count() const { return calls_.size(); }
+  uint32_t armed_call_count() const { return calls_.armed(); }
   uint32_t ports_in_use() const;
   uint32_t ports_held() const;
   const ServerCounters& counters() const { return counters_; }
@@ -111,12 +127,16 @@ class Server::Impl {
   Outcome HandleAllocate(const Request& request);
   std::optional<StunError> Allocate(const Request& request);
   std::optional<StunError> ParseWish(const StunMessage& message, Wish& wish) const;
-  std::optional<StunError> CheckQuota(const Request& request, const Wish& wish) const;
+  std::optional<StunError> CheckQuota(const Request& request, const Wish& wish);
+  // Whether an allocation is part of what goes on while the server drains.
+  bool GoesOnWhileDraining(const Request& request) const;
+  // One that the client may be sent to; nothing if there is none of its family.
+  std::optional<TransportAddress> ChooseAlternate(const TransportAddress& client);
   bool HoldPorts(const Wish& wish, MonotonicMs now, Allocation& allocation,
                  std::optional<HeldPort>& sibling);
   std::optional<HeldPort> TakePort(IpFamily family, const Wish& wish);
   bool Relays(IpFamily family) const;
-  Outcome AnswerAllocate(const Request& request, const Allocation& allocation);
+  Outcome AnswerAllocate(const Request& request, LegId id);
 
   // refresh.cc
   Outcome HandleRefresh(const Request& request);
@@ -124,7 +144,7 @@ class Server::Impl {
   // peers.cc
   Outcome HandleCreatePermission(const Request& request);
   Outcome HandleChannelBind(const Request& request);
-  std::optional<StunError> CheckPeer(const Allocation& allocation, const IpAddress& peer) const;
+  std::optional<StunError> CheckPeer(const Allocation& allocation, const IpAddress& peer);
   // Installs or refreshes all of them, or none.
   std::optional<StunError> Permit(LegId leg, std::span<const IpAddress> peers, MonotonicMs now);
   std::optional<StunError> Bind(LegId leg, uint16_t number, const TransportAddress& peer,
@@ -134,7 +154,7 @@ class Server::Impl {
   Outcome HandleChannelData(const ClientPath& path, std::span<const uint8_t> datagram,
                             const Now& now);
   Outcome HandleSend(const ClientPath& path, const StunMessage& message, const Now& now);
-  Outcome ToPeer(const Allocation& allocation, const TransportAddress& peer,
+  Outcome ToPeer(LegId id, const Allocation& allocation, const TransportAddress& peer,
                  std::span<const uint8_t> data, bool dont_fragment);
   // The allocation that data between `relayed` and `peer` belongs to, if it may pass.
   Allocation* FindReceiver(const TransportAddress& relayed, const TransportAddress& peer,
@@ -158,7 +178,7 @@ class Server::Impl {
   LegId FindAllocation(const ClientPath& path, MonotonicMs now);
   LegId FindRelayed(const TransportAddress& relayed) const;
   std::optional<uint8_t> RelayAddressIndex(const IpAddress& ip) const;
-  std::optional<TransportAddress> RelayedAddress(const Allocation& allocation,
+  std::optional<TransportAddress> RelayedAddress(LegId id, const Allocation& allocation,
                                                  IpFamily family) const;
   ForwardingLeg LegOf(LegId id, const Allocation& allocation) const;
   // The plane learns the earlier of the permission's end and that of its relayed address, so that
@@ -176,7 +196,20 @@ class Server::Impl {
   void ReleasePort(uint8_t address, uint16_t port);
   void ReleaseReservation(const Reservation& reservation);
   std::string QuotaName(const Allocation& allocation) const;
+  std::string UsernameOf(const Allocation& allocation) const;
+  void SetUsername(Allocation& allocation, std::string_view username,
+                   std::optional<int64_t> expiry_unix_s) const;
   Outcome Drop(Discard reason);
+  StunError Refuse(Refusal reason) {
+    ++counters_.refusals[static_cast<size_t>(reason)];
+    return RefusalError(reason);
+  }
+
+  // reconfigure.cc
+  static AuthenticatorOptions AuthenticatorOptionsOf(const ServerOptions& options);
+  void ResetAllocationBudget();
+  void RecountQuota();
+  void EndRefusedBindings();
 
   ServerOptions options_;
   ForwardingPlane& plane_;
@@ -185,11 +218,15 @@ class Server::Impl {
   AllocationQuota quota_;
   PeerPolicy policy_;
   SourceBudget budget_;
+  std::optional<SourceBudget> allocation_budget_;  // nothing: no bound
+  DrainState drain_;
   AllocationTable allocations_;
   ReservationTable reservations_;
   TransactionCache transactions_;
   CallTable calls_;
   std::vector<PortPool> ports_;  // by index into options_.relay_addresses
+  // That Allocate responses gave out, of the few allocations that asked for one.
+  absl::flat_hash_map<LegId, uint64_t> reservation_tokens_;
   LegId scan_ = 0;
   std::function<void(const LegChange&)> observer_;
   ServerCounters counters_;

@@ -300,10 +300,8 @@ TEST_F(ServerTest, TheOperatorSeesAllocationsAndEndsThem) {
       bob.Allocate(now, [](StunBuilder& b) { b.AddU8(kAdditionalAddressFamily, 2); });
   bob.Permit(now, {At("198.51.100.1:1")});
   std::vector<AllocationInfo> seen;
-  server->ForEachAllocation([&](const AllocationInfo& info) {
-    seen.push_back(info);
-    return true;
-  });
+  const auto see = [&](const AllocationInfo& info) { seen.push_back(info); };
+  EXPECT_EQ(server->ForEachAllocation(0, 100, true, see), 0u);
   ASSERT_EQ(seen.size(), 2u);
   EXPECT_EQ(seen[0].username, "alice");
   EXPECT_EQ(seen[1].username, "bob");
@@ -313,10 +311,17 @@ TEST_F(ServerTest, TheOperatorSeesAllocationsAndEndsThem) {
   EXPECT_EQ(seen[1].permissions, 1u);
   EXPECT_EQ(seen[1].channels, 0u);
   EXPECT_EQ(seen[1].expires_at, now.monotonic_ms + 600'000);
+  ASSERT_EQ(seen[1].permission_list.size(), 1u);
+  EXPECT_EQ(seen[1].permission_list[0].peer, At("198.51.100.1:1").ip);
 
-  int visited = 0;
-  server->ForEachAllocation([&](const AllocationInfo&) { return ++visited < 1; });
-  EXPECT_EQ(visited, 1);
+  // In steps of one id, each allocation is seen once.
+  std::vector<LegId> ids;
+  LegId next = 0;
+  do {
+    next = server->ForEachAllocation(
+        next, 1, false, [&](const AllocationInfo& info) { ids.push_back(info.id); });
+  } while (next != 0);
+  EXPECT_EQ(ids, (std::vector<LegId>{seen[0].id, seen[1].id}));
   EXPECT_TRUE(server->EndAllocation(seen[0].id, now).ok());
   EXPECT_EQ(server->EndAllocation(seen[0].id, now).code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(alice.Refresh(now).error, 437);

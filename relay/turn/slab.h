@@ -2,10 +2,10 @@
 // don't move, and a freed slot is used again before a new one is made.
 #pragma once
 
-#include <array>
+#include <bitset>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -14,24 +14,40 @@ namespace sotto::relay {
 template <typename T>
 class Slab {
  public:
-  uint32_t Insert(T value) {
+  Slab() = default;
+  ~Slab() {
+    for (uint32_t index = 0; index < slots_; ++index) {
+      if (T* value = Get(index)) value->~T();
+    }
+  }
+  Slab(const Slab&) = delete;
+  Slab& operator=(const Slab&) = delete;
+
+  template <typename... Args>
+  uint32_t Emplace(Args&&... args) {
     if (free_.empty()) {
       if (slots_ % kChunk == 0) chunks_.push_back(std::make_unique<Chunk>());
       free_.push_back(slots_++);
     }
     const uint32_t index = free_.back();
     free_.pop_back();
-    Slot(index).emplace(std::move(value));
+    Chunk& chunk = *chunks_[index / kChunk];
+    new (chunk.Place(index % kChunk)) T(std::forward<Args>(args)...);
+    chunk.used.set(index % kChunk);
     return index;
   }
+  uint32_t Insert(T value) { return Emplace(std::move(value)); }
+  // There is a value at the index.
   void Erase(uint32_t index) {
-    Slot(index).reset();
+    Get(index)->~T();
+    chunks_[index / kChunk]->used.reset(index % kChunk);
     free_.push_back(index);
   }
   // Null if there is no value at the index.
   T* Get(uint32_t index) {
-    if (index >= slots_ || !Slot(index)) return nullptr;
-    return &*Slot(index);
+    if (index >= slots_) return nullptr;
+    Chunk& chunk = *chunks_[index / kChunk];
+    return chunk.used[index % kChunk] ? chunk.Place(index % kChunk) : nullptr;
   }
   const T* Get(uint32_t index) const { return const_cast<Slab*>(this)->Get(index); }
 
@@ -40,9 +56,12 @@ class Slab {
 
  private:
   static constexpr uint32_t kChunk = 256;
-  using Chunk = std::array<std::optional<T>, kChunk>;
+  struct Chunk {
+    std::bitset<kChunk> used;
+    alignas(T) std::byte values[kChunk * sizeof(T)];
 
-  std::optional<T>& Slot(uint32_t index) { return (*chunks_[index / kChunk])[index % kChunk]; }
+    T* Place(uint32_t i) { return reinterpret_cast<T*>(values + i * sizeof(T)); }
+  };
 
   std::vector<std::unique_ptr<Chunk>> chunks_;
   std::vector<uint32_t> free_;

@@ -272,9 +272,8 @@ TEST_F(RelayAbuse, uninitialised) {
     EXPECT_EQ(answer(requests[i], 0x5a), first) << i;
   }
   TransportAddress relayed;
-  server->ForEachAllocation([&](const AllocationInfo& info) {
+  server->ForEachAllocation(0, UINT32_MAX, false, [&](const AllocationInfo& info) {
     relayed = *info.relayed_v4;
-    return true;
   });
   // Data of every length modulo four, on the channel and as indications (but for their ids).
   const auto to_client = [&](uint16_t port, size_t size, bool error, uint8_t garbage) {
@@ -495,11 +494,10 @@ TEST_F(RelayAbuse, stale_437) {
   EXPECT_EQ(after.Allocate(now).error, 437);
   // The operator sees the old allocation, by its client's address, and ends it.
   std::optional<LegId> stale;
-  server->ForEachAllocation([&](const AllocationInfo& info) {
+  server->ForEachAllocation(0, UINT32_MAX, false, [&](const AllocationInfo& info) {
     if (info.path == before.path() && info.username == kUser && info.relayed_v4 == old) {
       stale = info.id;
     }
-    return true;
   });
   ASSERT_TRUE(stale);
   ASSERT_TRUE(server->EndAllocation(*stale, now).ok());

@@ -1,5 +1,6 @@
 """Nobody gets into a conversation that isn't theirs, and nobody learns who is on the other side."""
 
+import ipaddress
 import unittest
 
 import relays
@@ -112,11 +113,33 @@ class CallPolicy(LabTest):
         a.send_channel(0x4001, b"still private")
         self.assertEqual(b.receive(), ChannelData(0x4002, b"still private"))
 
+    def test_nobody_outside_reaches_a_relayed_address(self):
+        a, b = self.leg(self.alice, "call-4/a"), self.leg(self.bob, "call-4/b")
+        a.bind(0x4001, b.relayed[4])
+        b.bind(0x4002, a.relayed[4])
+        for sender in (self.mallory.udp(4), self.alice.udp(4)):
+            for victim in (a, b):
+                sender.sendto(b"injected", victim.relayed[4])
+                sender.sendto(b"injected", (self.relay.ip[4], victim.relayed[4][1]))
+        self.assertIsNone(a.receive(0.5))
+        self.assertIsNone(b.receive(0.1))
+
     def test_a_user_name_that_names_no_call_is_refused(self):
         for name in ("nobody", "call-3/c", "/a"):
             with self.assertRaises(TurnError) as refused:
                 self.leg(self.alice, name)
             self.assertEqual(refused.exception.code, 403)
+
+
+class CallPolicyOverVirtualAddresses(CallPolicy):
+    relay_options = {"policy": "call", "arm": "at-once", "virtual_prefix": "100.64.0.0/10"}
+
+    def test_each_leg_has_an_address_that_is_not_the_relays(self):
+        legs = [self.leg(self.alice, f"call-5/{side}") for side in "ab"]
+        addresses = {leg.relayed[4][0] for leg in legs}
+        self.assertEqual(len(addresses), 2)
+        for address in addresses:
+            self.assertIn(ipaddress.ip_address(address), ipaddress.ip_network("100.64.0.0/10"))
 
 
 @unittest.skipIf(relays.IS_COTURN, "coturn has no calls")

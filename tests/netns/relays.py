@@ -55,10 +55,13 @@ class Relay:
 
 
 def start_sotto(lab, number=10, port=PORT, workers=WORKERS, policy="public", turn="", limits="",
-                vlan=None, arm=None, name="relay", eal_args=None, admin=""):
+                vlan=None, arm=None, name="relay", eal_args=None, admin="",
+                auth="", process="", virtual_prefix=None):
     """sotto-relayd; returns when it says that it is ready.
 
-    turn, limits, admin: more lines for [turn], [turn.limits] and [admin]. arm: [turn.calls] arm.
+    turn, auth, limits, admin, process: more lines for [turn], [turn.auth], [turn.limits], [admin]
+    and [process]. arm: [turn.calls] arm. virtual_prefix: relayed addresses out of it, instead of
+    the relay's own.
     The admin socket is NAME.sock in the lab's folder.
     """
     host = lab.bare_lan_host(name, number, queues=workers)
@@ -71,6 +74,8 @@ def start_sotto(lab, number=10, port=PORT, workers=WORKERS, policy="public", tur
     eal = eal_args or ["--no-pci", "--in-memory", f"--vdev={device},iface={interface}{arguments}"]
     v4, v6 = host.ip[4], host.ip[6]
     allow = ", ".join(f'"{prefix}"' for prefix in DOCUMENTATION)
+    relayed = (f'virtual_prefix = "{virtual_prefix}"' if virtual_prefix
+               else f'relay_addresses = ["{v4}", "{v6}"]')
     config = lab.path / f"{name}.toml"
     config.write_text(f"""
 [dataplane]
@@ -88,13 +93,14 @@ gateways = ["192.0.2.1", "2001:db8::1"]
 [turn]
 realm = "{REALM}"
 listen = ["{v4}:3478", "[{v6}]:3478"]
-relay_addresses = ["{v4}", "{v6}"]
+{relayed}
 relay_ports = "49152-65535"
 {turn}
 
 [turn.auth]
 {f'users = {{ {USER} = "{PASSWORD}" }}' if policy != "call" else ""}
 shared_secrets = ["{SECRET}"]
+{auth}
 
 [turn.peers]
 policy = "{policy}"
@@ -106,6 +112,7 @@ allow = [{allow}]
 [admin]
 socket = "{lab.path}/{name}.sock"
 {admin}
+{f"[process]{chr(10)}{process}" if process else ""}
 [metrics]
 listen = "127.0.0.1:9641"
 [log]

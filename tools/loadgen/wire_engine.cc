@@ -33,6 +33,9 @@ constexpr uint64_t kArpRetryMs = 100;
 constexpr uint64_t kArpGiveUpMs = 5000;
 constexpr uint64_t kReleaseGiveUpMs = 3000;
 constexpr int kTransmitTries = 1000;
+// How long the last 1 % of the allocations are waited for, if allocating is all that there is to
+// do.
+constexpr double kStragglerSeconds = 2;
 constexpr int64_t kCredentialSeconds = 24 * 3600;
 constexpr size_t kHugePage = size_t{2} << 20;
 
@@ -65,6 +68,7 @@ WireEngine::~WireEngine() {
   for (Pending& pending : pending_) {
     rte_pktmbuf_free_bulk(&pending.packets[pending.first], pending.count);
   }
+  rte_pktmbuf_free_bulk(frames_.data(), static_cast<unsigned>(frames_.size()));
 }
 
 uint64_t WireEngine::NowMs() const { return rte_rdtsc() / (ticks_per_s_ / 1000); }
@@ -81,10 +85,21 @@ void WireEngine::SendFrame(std::span<const uint8_t> frame) {
   }
   std::memset(out, 0, size);
   std::copy(frame.begin(), frame.end(), out);
-  for (int tries = 0; tries < kTransmitTries; ++tries) {
-    if (rte_eth_tx_burst(port_.id(), 0, &packet, 1) == 1) return;
+  frames_.push_back(packet);
+  if (frames_.size() == kBurst) FlushFrames();
+}
+
+// In bursts: over a kernel's interface each one costs a system call.
+void WireEngine::FlushFrames() {
+  if (frames_.empty()) return;
+  const auto count = static_cast<uint16_t>(frames_.size());
+  uint16_t sent = 0;
+  for (int tries = 0; sent < count && tries < kTransmitTries; ++tries) {
+    sent = static_cast<uint16_t>(sent + rte_eth_tx_burst(port_.id(), 0, &frames_[sent],
+                                                         static_cast<uint16_t>(count - sent)));
   }
-  rte_pktmbuf_free(packet);
+  rte_pktmbuf_free_bulk(&frames_[sent], count - sent);
+  frames_.clear();
 }
 
 void WireEngine::SendFromLeg(uint32_t leg, std::span<const uint8_t> datagram) {
@@ -104,6 +119,7 @@ absl::Status WireEngine::ResolveServer() {
       asked = NowMs();
       WriteArpRequest(plan_, frame);
       SendFrame(frame);
+      FlushFrames();
     }
     for (uint16_t queue = 0; queue < port_.queues(); ++queue) {
       rte_mbuf* burst[kBurst];
@@ -116,6 +132,7 @@ absl::Status WireEngine::ResolveServer() {
         // A server may ask who we are before it answers.
         if (AnswerArp(plan_, bytes, frame)) SendFrame(frame);
       }
+      FlushFrames();
       rte_pktmbuf_free_bulk(burst, count);
       if (found) return absl::OkStatus();
     }
@@ -147,12 +164,23 @@ absl::Status WireEngine::SetUp(WireReport& report) {
         [this](uint32_t leg, std::span<const uint8_t> datagram) { SendFromLeg(leg, datagram); });
     const uint64_t began = rte_rdtsc();
     absl::Status status;
+    const auto seconds_since_began = [&] {
+      return static_cast<double>(rte_rdtsc() - began) / static_cast<double>(ticks_per_s_);
+    };
+    const uint32_t most = options_.legs - options_.legs / 100;
     while (status.ok() && !legs_->ready()) {
       status = Housekeep(UINT32_MAX);
       Receive();
+      if (report.most_allocated == 0 && legs_->allocated_count() >= most) {
+        report.most_allocated = legs_->allocated_count();
+        report.most_allocated_seconds = seconds_since_began();
+      }
+      if (options_.allocate_only && report.most_allocated > 0 &&
+          seconds_since_began() - report.most_allocated_seconds > kStragglerSeconds) {
+        break;
+      }
     }
-    report.setup_seconds =
-        static_cast<double>(rte_rdtsc() - began) / static_cast<double>(ticks_per_s_);
+    report.setup_seconds = seconds_since_began();
     report.legs_allocated = legs_->allocated_count();
     report.legs_ready = legs_->ready_count();
     report.setup_datagrams = legs_->datagrams_sent();
@@ -169,6 +197,7 @@ absl::Status WireEngine::Housekeep(uint32_t most_clients) {
   if (stop_.load(std::memory_order_relaxed)) return absl::CancelledError("interrupted");
   if (!legs_) return absl::OkStatus();
   legs_->Step(NowMs(), most_clients);
+  FlushFrames();
   return legs_->status();
 }
 
@@ -257,6 +286,7 @@ uint32_t WireEngine::Receive() {
       if (count < kBurst) break;
     }
   }
+  FlushFrames();
   return received;
 }
 
@@ -407,6 +437,7 @@ void WireEngine::Release(WireReport& report) {
   uint32_t released = 0;
   while (!legs_->released() && NowMs() - progress < kReleaseGiveUpMs) {
     legs_->Step(NowMs());
+    FlushFrames();
     Receive();
     if (legs_->released_count() != released) {
       released = legs_->released_count();

@@ -54,7 +54,9 @@ class WireEngine {
 
   uint64_t NowMs() const;
   absl::Status ResolveServer();
+  // A frame of TURN or ARP: waits for FlushFrames(), which what calls this does in the end.
   void SendFrame(std::span<const uint8_t> frame);
+  void FlushFrames();
   void SendFromLeg(uint32_t leg, std::span<const uint8_t> datagram);
   uint32_t NextLeg(uint16_t queue);
   void ChooseLegs(uint16_t queue);
@@ -75,6 +77,7 @@ class WireEngine {
   std::unique_ptr<WireLegs> legs_;
   std::vector<WireTemplate> templates_;
   std::vector<Flow> flows_;
+  std::vector<rte_mbuf*> frames_;                     // up to kBurst, for queue 0
   std::vector<Pending> pending_;                      // by queue
   std::vector<std::array<uint32_t, kBurst>> chosen_;  // by queue: legs of its next burst
   uint64_t random_;

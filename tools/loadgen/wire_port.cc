@@ -150,6 +150,12 @@ absl::Status WirePort::Start(const Options& options) {
     return failure("has no MAC address", error);
   }
   if (rte_is_zero_ether_addr(&mac)) rte_eth_random_addr(mac.addr_bytes);  // net_ring
+  // The kernel beneath would take frames to its interface's address through its own stack, on the
+  // sender's core; those to another it drops at once, and here they come by promiscuous mode.
+  if (driver_ == "net_af_packet") {
+    mac.addr_bytes[0] = static_cast<uint8_t>((mac.addr_bytes[0] | 0x02) & ~0x01);
+    mac.addr_bytes[5] ^= 0x01;
+  }
   std::copy(std::begin(mac.addr_bytes), std::end(mac.addr_bytes), mac_.begin());
   return absl::OkStatus();
 }

@@ -108,6 +108,7 @@ std::string ToJson(const WireOptions& options, const WireReport& report) {
   json["setup"] = {{"seconds", report.setup_seconds},
                    {"legs_allocated", report.legs_allocated},
                    {"legs_ready", report.legs_ready},
+                   {"seconds_to_99_percent", report.most_allocated_seconds},
                    {"allocations_per_second", report.allocations_per_second()},
                    {"datagrams_sent", report.setup_datagrams},
                    {"authentication", report.algorithm},

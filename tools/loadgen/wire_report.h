@@ -53,6 +53,10 @@ struct WireReport {
   uint32_t legs_allocated = 0;
   uint32_t legs_ready = 0;
   double setup_seconds = 0;
+  // Until 99 % of the legs were allocated: the others may be waiting to send again what was lost,
+  // half a second at least.
+  uint32_t most_allocated = 0;
+  double most_allocated_seconds = 0;
   uint64_t setup_datagrams = 0;  // sent, retransmissions too
   std::string algorithm;         // that requests were authenticated with
   uint32_t legs_released = 0;
@@ -65,7 +69,7 @@ struct WireReport {
   bool interrupted = false;
 
   double allocations_per_second() const {
-    return setup_seconds > 0 ? legs_allocated / setup_seconds : 0;
+    return most_allocated_seconds > 0 ? most_allocated / most_allocated_seconds : 0;
   }
 };
 

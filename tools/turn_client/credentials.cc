@@ -22,12 +22,25 @@ std::span<const uint8_t> Bytes(std::string_view text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
 }
 
+// Fetched once: EVP_sha256() and its like look the algorithm up at every use.
+const EVP_MD* Sha256() {
+  static const EVP_MD* const algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  return algorithm;
+}
+const EVP_MD* Md5() {
+  static const EVP_MD* const algorithm = EVP_MD_fetch(nullptr, "MD5", nullptr);
+  return algorithm;
+}
+
 std::vector<uint8_t> Digest(const EVP_MD* algorithm, std::string_view text) {
-  std::vector<uint8_t> digest(EVP_MD_get_size(algorithm));
-  if (EVP_Digest(text.data(), text.size(), digest.data(), nullptr, algorithm, nullptr) != 1) {
+  std::vector<uint8_t> digest(EVP_MAX_MD_SIZE);
+  unsigned size = 0;
+  if (algorithm == nullptr ||
+      EVP_Digest(text.data(), text.size(), digest.data(), &size, algorithm, nullptr) != 1) {
     std::fputs("OpenSSL can't compute MD5 or SHA-256; is its provider disabled (FIPS)?\n", stderr);
     std::abort();
   }
+  digest.resize(size);
   return digest;
 }
 
@@ -46,12 +59,12 @@ Credentials TimeLimitedCredentials(std::string_view secret, int64_t expiry, std:
 
 std::vector<uint8_t> LongTermKey(relay::PasswordAlgorithm algorithm, const Credentials& credentials,
                                  std::string_view realm) {
-  const EVP_MD* digest = algorithm == relay::PasswordAlgorithm::kSha256 ? EVP_sha256() : EVP_md5();
+  const EVP_MD* digest = algorithm == relay::PasswordAlgorithm::kSha256 ? Sha256() : Md5();
   return Digest(digest, fmt::format("{}:{}:{}", credentials.username, realm, credentials.password));
 }
 
 std::vector<uint8_t> UserHash(std::string_view username, std::string_view realm) {
-  return Digest(EVP_sha256(), fmt::format("{}:{}", username, realm));
+  return Digest(Sha256(), fmt::format("{}:{}", username, realm));
 }
 
 SecurityFeatures FeaturesOfNonce(std::string_view nonce) {

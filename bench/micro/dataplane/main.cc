@@ -3,13 +3,16 @@
 #include <rte_eal.h>
 
 #include <string>
+#include <thread>
 #include <vector>
 
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
+  // A second core is for the second worker.
+  const char* lcores = std::thread::hardware_concurrency() > 1 ? "0@0,1@1" : "0@0";
   std::vector<std::string> arguments = {
       argv[0], "--no-huge",      "--no-shconf", "--no-pci", "-m",
-      "512",   "--no-telemetry", "-l",          "0",        "--log-level=lib.eal:warning"};
+      "512",   "--no-telemetry", "--lcores",    lcores,     "--log-level=lib.eal:warning"};
   std::vector<char*> pointers;
   for (std::string& argument : arguments) pointers.push_back(argument.data());
   if (rte_eal_init(static_cast<int>(pointers.size()), pointers.data()) < 0) return 1;

@@ -1,5 +1,5 @@
 // The parts of a packet's way, one at a time: parsing, checksums, rewriting. Outputs are checked
-// against what DPDK or a computation in full says.
+// against what DPDK or a computation in full says. `cycles` are TSC cycles a packet.
 #include <benchmark/benchmark.h>
 #include <rte_cycles.h>
 #include <rte_ip.h>
@@ -53,6 +53,15 @@ const dataplane::LocalAddresses& Locals() {
   return locals;
 }
 
+// Runs `body` in every iteration and counts its cycles.
+template <typename Body>
+void RunCounted(benchmark::State& state, Body body) {
+  const uint64_t begin = rte_rdtsc_precise();
+  for (auto _ : state) body();
+  state.counters["cycles"] =
+      static_cast<double>(rte_rdtsc_precise() - begin) / static_cast<double>(state.iterations());
+}
+
 // ChannelData from the client in an Ethernet frame, with room in front.
 struct Frame {
   std::array<uint8_t, 2048> buffer = {};
@@ -69,7 +78,7 @@ struct Frame {
     for (size_t i = 0; i < kMedia; ++i) payload[4 + i] = static_cast<uint8_t>(31 * i);
     const HeaderTemplate header(kClient, kListener, 1);
     const std::span<const uint8_t> datagram(payload, 4 + kMedia);
-    header.Write(bytes() + 14, 4 + kMedia, header.FullChecksum(datagram), 7, false);
+    header.Write(bytes() + 14, 4 + kMedia, dataplane::FullChecksum(header.sum, datagram), 7, false);
   }
   ParsedFrame Parse() const {
     ParsedFrame parsed;
@@ -81,10 +90,10 @@ struct Frame {
 void Parse(benchmark::State& state) {
   const Frame frame;
   ParsedFrame parsed;
-  for (auto _ : state) {
+  RunCounted(state, [&] {
     dataplane::ParseFrame({frame.bytes(), frame.size}, {}, Interfaces(), Locals(), parsed);
     benchmark::DoNotOptimize(parsed);
-  }
+  });
   if (parsed.verdict != dataplane::ParseVerdict::kUdp || parsed.payload_size != 4 + kMedia) {
     state.SkipWithError("not parsed");
   }
@@ -97,13 +106,13 @@ void ChecksumIncremental(benchmark::State& state) {
   const ParsedFrame parsed = frame.Parse();
   const HeaderTemplate out(kListener, kPeer, 1);
   uint16_t checksum = 0;
-  for (auto _ : state) {
+  RunCounted(state, [&] {
     Payload payload(frame.bytes(), parsed);
     payload.ReplaceFirstWord(0x4000);
     checksum = payload.ChecksumBehind(out);
     benchmark::DoNotOptimize(checksum);
-  }
-  if (checksum != out.FullChecksum({frame.bytes() + 42, 4 + kMedia})) {
+  });
+  if (checksum != dataplane::FullChecksum(out.sum, {frame.bytes() + 42, 4 + kMedia})) {
     state.SkipWithError("wrong checksum");
   }
 }
@@ -117,11 +126,11 @@ void ChecksumFull(benchmark::State& state) {
   const uint16_t expected = udp->dgram_cksum;
   uint16_t checksum = 0;
   udp->dgram_cksum = 0;
-  for (auto _ : state) {
+  RunCounted(state, [&] {
     checksum = rte_ipv4_udptcp_cksum(reinterpret_cast<const rte_ipv4_hdr*>(datagram), udp);
     benchmark::DoNotOptimize(checksum);
     benchmark::ClobberMemory();
-  }
+  });
   if (checksum != expected) state.SkipWithError("wrong checksum");
 }
 BENCHMARK(ChecksumFull)->Name("packet/checksum/dpdk_full");
@@ -132,7 +141,9 @@ void RunRewrite(benchmark::State& state, Rewrite rewrite) {
   constexpr size_t kFrames = 32;
   static std::array<Frame, kFrames> frames;
   const ParsedFrame parsed = frames[0].Parse();
-  const HeaderTemplate out(kListener, kPeer, 1);
+  const HeaderTemplate source = dataplane::DerivedHeader::SourceTemplate(kListener.ip);
+  const dataplane::Flow flow(0, kListener, kPeer, 1);
+  uint64_t cycles = 0;
   for (auto _ : state) {
     for (Frame& frame : frames) frame = Frame();
     std::array<std::pair<uint8_t*, uint16_t>, kFrames> payloads;
@@ -140,19 +151,24 @@ void RunRewrite(benchmark::State& state, Rewrite rewrite) {
     for (size_t i = 0; i < kFrames; ++i) {
       Payload payload(frames[i].bytes(), parsed);
       rewrite(payload);
+      const dataplane::DerivedHeader out(source, flow);
       out.Write(payload.data() - out.size(), payload.size(), payload.ChecksumBehind(out), 7, false);
       payloads[i] = {payload.data(), payload.size()};
     }
     const uint64_t took = rte_rdtsc_precise() - begin;
+    cycles += took;
     for (const auto& [data, size] : payloads) {
       uint16_t checksum;
       std::memcpy(&checksum, data - 2, 2);
-      if (relay::LoadBe16(data - 6) != kPeer.port || checksum != out.FullChecksum({data, size})) {
+      if (relay::LoadBe16(data - 6) != kPeer.port ||
+          checksum != dataplane::FullChecksum(flow.sum, {data, size})) {
         return state.SkipWithError("rewritten wrong");
       }
     }
     state.SetIterationTime(static_cast<double>(took) / static_cast<double>(rte_get_tsc_hz()));
   }
+  state.counters["cycles"] =
+      static_cast<double>(cycles) / static_cast<double>(state.iterations() * kFrames);
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * kFrames));
 }
 
@@ -163,6 +179,16 @@ void StripToPeer(benchmark::State& state) {
   });
 }
 BENCHMARK(StripToPeer)->Name("packet/rewrite/strip")->UseManualTime()->Iterations(20'000);
+
+// What stands before the data of a Send indication goes: header, XOR-PEER-ADDRESS, DATA's own.
+void UnwrapSend(benchmark::State& state) {
+  constexpr uint16_t kBefore = 20 + 12 + 4;
+  RunRewrite(state, [](Payload& payload) {
+    payload.RemoveFront(kBefore);
+    payload.Truncate(static_cast<uint16_t>(payload.size() - 3));  // padding
+  });
+}
+BENCHMARK(UnwrapSend)->Name("packet/rewrite/send")->UseManualTime()->Iterations(20'000);
 
 void Fuse(benchmark::State& state) {
   RunRewrite(state, [](Payload& payload) { payload.ReplaceFirstWord(0x4001); });

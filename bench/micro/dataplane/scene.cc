@@ -70,8 +70,8 @@ uint16_t WriteUdp(uint8_t* frame, const TransportAddress& from, const TransportA
   std::memcpy(frame + 6, kGatewayMac.bytes.data(), 6);
   relay::StoreBe16(frame + 12, dataplane::kEtherTypeIpv4);
   const dataplane::HeaderTemplate header(from, to, 1);
-  header.Write(frame + 14, static_cast<uint16_t>(payload.size()), header.FullChecksum(payload), 7,
-               false);
+  header.Write(frame + 14, static_cast<uint16_t>(payload.size()),
+               dataplane::FullChecksum(header.sum, payload), 7, false);
   std::memcpy(frame + 42, payload.data(), payload.size());
   return static_cast<uint16_t>(42 + payload.size());
 }
@@ -88,10 +88,11 @@ Scene::Scene(const SceneOptions& options)
   sizes.legs = options.legs;
   sizes.channels = options.legs;
   sizes.permissions = options.legs;
-  auto tables = dataplane::Tables::Create(sizes, locals_, 1, 0);
+  auto tables = dataplane::Tables::Create(sizes, locals_, options.workers, 0);
   if (!tables.ok()) Die(std::string_view(tables.status().message().data()));
   tables_ = *std::move(tables);
-  table_bytes_per_leg_ = static_cast<double>(sizes.MemoryBytes(kRelayAddresses)) / options.legs;
+  table_bytes_per_leg_ =
+      static_cast<double>(sizes.MemoryBytes(locals_.relayed_slots(options.legs))) / options.legs;
   compiler_ =
       std::make_unique<dataplane::ForwardingCompiler>(locals_, neighbors_, *tables_, options.legs);
   AddLegs();
@@ -101,16 +102,20 @@ Scene::Scene(const SceneOptions& options)
   next_hops_.SetResolved(*hop, kGatewayMac);
   context_ = std::make_unique<dataplane::ForwarderContext>(
       dataplane::ForwarderContext{interfaces_, locals_, next_hops_, *tables_, {false}});
-  forwarder_ =
-      std::make_unique<dataplane::Forwarder>(*context_, dataplane::ForwarderOptions{}, counters_);
+  workers_ = std::make_unique<Worker[]>(options.workers);
+  for (uint32_t i = 0; i < options.workers; ++i) {
+    workers_[i].forwarder = std::make_unique<dataplane::Forwarder>(
+        *context_, dataplane::ForwarderOptions{}, workers_[i].counters);
+  }
   static int serial = 0;
-  pool_ = rte_pktmbuf_pool_create(fmt::format("bench{}", serial++).c_str(), 4095, 0,
-                                  dataplane::kMbufPrivateSize, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
+  pool_ =
+      rte_pktmbuf_pool_create(fmt::format("bench{}", serial++).c_str(), options.workers * kMbufs, 0,
+                              dataplane::kMbufPrivateSize, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
   if (pool_ == nullptr) Die("no memory for packets");
 }
 
 Scene::~Scene() {
-  forwarder_.reset();
+  workers_.reset();
   compiler_.reset();
   tables_.reset();
   rte_mempool_free(pool_);
@@ -175,7 +180,7 @@ void Scene::AddLegs() {
   }
 }
 
-void Scene::Fill(rte_mbuf* const mbufs[], const uint32_t legs[], uint32_t count) {
+void Scene::Fill(rte_mbuf* const mbufs[], const uint32_t legs[], uint32_t count) const {
   const TransportAddress listener = {RelayAddress(0), 3478};
   std::array<uint8_t, 2048> payload;
   for (uint32_t i = 0; i < count; ++i) {
@@ -222,9 +227,9 @@ void Scene::Fill(rte_mbuf* const mbufs[], const uint32_t legs[], uint32_t count)
   }
 }
 
-void Scene::Verify(const uint32_t legs[], uint32_t count) {
-  const std::vector<rte_mbuf*>& sent = forwarder_->transmit()[0];
-  if (sent.size() != count || !forwarder_->punts().empty()) {
+void Scene::Verify(const uint32_t legs[], uint32_t count, uint32_t worker) {
+  const std::vector<rte_mbuf*>& sent = forwarder(worker).transmit()[0];
+  if (sent.size() != count || !forwarder(worker).punts().empty()) {
     Die(fmt::format("{} of {} packets came out", sent.size(), count));
   }
   for (uint32_t i = 0; i < count; ++i) {
@@ -274,9 +279,9 @@ void Scene::Verify(const uint32_t legs[], uint32_t count) {
   }
 }
 
-void Scene::Clear() {
-  for (auto& queue : forwarder_->transmit()) queue.clear();
-  forwarder_->punts().clear();
+void Scene::Clear(uint32_t worker) {
+  for (auto& queue : forwarder(worker).transmit()) queue.clear();
+  forwarder(worker).punts().clear();
 }
 
 }  // namespace sotto::bench

@@ -28,25 +28,31 @@ struct SceneOptions {
   uint32_t legs = 1000;
   PacketClass packet_class = PacketClass::kFused;
   uint16_t media_size = 160;  // bytes of application data
+  uint32_t workers = 1;       // forwarders that share the tables
 };
 
 class Scene {
  public:
   static constexpr uint32_t kBurst = dataplane::Forwarder::kMaxBurst;
+  // What the pool has for each worker.
+  static constexpr uint32_t kMbufs = 4096;
 
   explicit Scene(const SceneOptions& options);
   ~Scene();
 
-  // Makes the mbufs hold packets of these legs, as a port would have received them.
-  void Fill(rte_mbuf* const mbufs[], const uint32_t legs[], uint32_t count);
-  // Ends the program with a sentence unless the forwarder made of the burst what the class says.
-  void Verify(const uint32_t legs[], uint32_t count);
+  // Makes the mbufs hold packets of these legs, as a port would have received them. Reads no table.
+  void Fill(rte_mbuf* const mbufs[], const uint32_t legs[], uint32_t count) const;
+  // Ends the program with a sentence unless the worker's forwarder made of these packets, in this
+  // order, what the class says.
+  void Verify(const uint32_t legs[], uint32_t count, uint32_t worker = 0);
   // Empties the forwarder's queues; the mbufs stay the caller's.
-  void Clear();
+  void Clear(uint32_t worker = 0);
 
-  dataplane::Forwarder& forwarder() { return *forwarder_; }
+  // Each worker's is for one thread at a time, as are Verify() and Clear() of that worker.
+  dataplane::Forwarder& forwarder(uint32_t worker = 0) { return *workers_[worker].forwarder; }
   rte_mempool* pool() { return pool_; }
   uint32_t legs() const { return options_.legs; }
+  uint32_t workers() const { return options_.workers; }
   // Bytes of EAL memory that the tables take, per leg.
   double table_bytes_per_leg() const { return table_bytes_per_leg_; }
 
@@ -56,6 +62,11 @@ class Scene {
   class Silent final : public dataplane::FrameSender {
    public:
     void SendFrame(dataplane::InterfaceId, std::span<const uint8_t>) override {}
+  };
+
+  struct alignas(64) Worker {
+    dataplane::WorkerCounters counters;
+    std::unique_ptr<dataplane::Forwarder> forwarder;
   };
 
   relay::TransportAddress Relayed(uint32_t index) const;
@@ -72,8 +83,7 @@ class Scene {
   std::unique_ptr<dataplane::Tables> tables_;
   std::unique_ptr<dataplane::ForwardingCompiler> compiler_;
   std::unique_ptr<dataplane::ForwarderContext> context_;
-  dataplane::WorkerCounters counters_;
-  std::unique_ptr<dataplane::Forwarder> forwarder_;
+  std::unique_ptr<Worker[]> workers_;
   rte_mempool* pool_ = nullptr;
   double table_bytes_per_leg_ = 0;
 };
