@@ -12,7 +12,7 @@ build="
   libabsl-dev libbenchmark-dev libboost1.81-dev libcap-dev libcli11-dev libdpdk-dev libfmt-dev
   libgmock-dev libgrpc++-dev libgtest-dev libjansson-dev libjwt-dev libprotobuf-dev libseccomp-dev libsodium-dev
   libspdlog-dev libsqlite3-dev libssl-dev libsystemd-dev libtomlplusplus-dev nlohmann-json3-dev
-  protobuf-compiler protobuf-compiler-grpc"
+  prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc"
 # What deploy/quickstart.sh lays its network with.
 run="ca-certificates ethtool iproute2 procps python3 tcpdump"
 # The page is built with npm; one that came from elsewhere (with a newer Node.js) serves as well, and
@@ -21,9 +21,10 @@ web=
 command -v npm >/dev/null 2>&1 || web="nodejs npm"
 # libclang-rt-14-dev and llvm: fuzz targets and readable sanitizer reports. coturn, chromium: the
 # clients and the relay that Sotto is tested against. python3-grpcio, openssl: a client of call control.
+# prometheus: scrapes the daemons, and brings promtool.
 test="
-  chromium chromium-driver clang coturn dpdk-dev libclang-rt-14-dev llvm openssl python3-grpcio
-  python3-protobuf"
+  chromium chromium-driver clang coturn dpdk-dev libclang-rt-14-dev llvm openssl prometheus
+  python3-grpcio python3-protobuf"
 
 list=no
 if [ "${1-}" = --list ]; then
@@ -76,10 +77,9 @@ echo "Installing$missing"
 apt-get update -qq
 # shellcheck disable=SC2086  # a list of words
 apt-get install -y -qq --no-install-recommends $missing
-case " $missing " in
-  *" coturn "*)
-    if [ -d /run/systemd/system ]; then
-      systemctl disable --quiet coturn.service
-    fi
-    ;;
-esac
+[ -d /run/systemd/system ] || exit 0
+for service in coturn prometheus; do
+  case " $missing " in
+    *" $service "*) systemctl disable --quiet $service.service ;;
+  esac
+done

@@ -18,6 +18,7 @@
 #include <deque>
 #include <future>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <utility>
 
@@ -31,8 +32,8 @@ namespace {
 constexpr std::chrono::milliseconds kStopWait(1000);
 // After accept() has failed for want of descriptors or memory.
 constexpr int kAcceptPauseMs = 100;
-// Requests are names of calls.
-constexpr int kMaxRequestBytes = 4096;
+// The largest request is a configuration to be checked.
+constexpr int kMaxRequestBytes = kMaxConfigSize + 65536;
 constexpr size_t kGrpcMemory = 64u << 20;
 constexpr int kMaxReflectionThreads = 4;
 
@@ -48,7 +49,7 @@ absl::Status Of(std::string_view key, const absl::Status& status) {
 class AdminServer::Thread {
  public:
   Thread(std::optional<UnixListener> socket, std::optional<relay::TransportAddress> listen,
-         TlsPem tls)
+         std::shared_ptr<grpc::ServerCredentials> tls)
       : socket_(std::move(socket)),
         listen_(listen),
         tls_(std::move(tls)),
@@ -82,7 +83,7 @@ class AdminServer::Thread {
   }
 
   // On the thread itself:
-  absl::Status Start(grpc::Service& service);
+  absl::Status Start(std::span<const std::unique_ptr<ControlService>> services);
   void Shutdown();
   bool SocketRemovable() const { return !socket_ || socket_->Removable(); }
 
@@ -92,7 +93,7 @@ class AdminServer::Thread {
 
   std::optional<UnixListener> socket_;
   const std::optional<relay::TransportAddress> listen_;
-  TlsPem tls_;
+  const std::shared_ptr<grpc::ServerCredentials> tls_;  // for listen_
   const int wake_fd_;
   std::mutex mutex_;
   std::deque<std::function<void()>> work_;  // under mutex_
@@ -104,9 +105,9 @@ class AdminServer::Thread {
   std::thread thread_;
 };
 
-absl::Status AdminServer::Thread::Start(grpc::Service& service) {
+absl::Status AdminServer::Thread::Start(std::span<const std::unique_ptr<ControlService>> services) {
   grpc::ServerBuilder builder;
-  builder.RegisterService(&service);
+  for (const auto& service : services) builder.RegisterService(&service->grpc_service());
   builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
   grpc::ResourceQuota quota("sotto-admin");
   quota.Resize(kGrpcMemory);
@@ -122,13 +123,7 @@ absl::Status AdminServer::Thread::Start(grpc::Service& service) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5000);
   int port = 0;
-  if (listen_) {
-    grpc::SslServerCredentialsOptions tls(
-        GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-    tls.pem_root_certs = tls_.ca;
-    tls.pem_key_cert_pairs.push_back({std::move(tls_.key), tls_.cert});
-    builder.AddListeningPort(listen_->ToString(), grpc::SslServerCredentials(tls), &port);
-  }
+  if (listen_) builder.AddListeningPort(listen_->ToString(), tls_, &port);
   server_ = builder.BuildAndStart();
   if (!server_ || (listen_ && port == 0)) {
     return absl::UnavailableError(
@@ -183,14 +178,11 @@ absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Open(const AdminServer
                                                                ControlTasks& tasks) {
   RouteGrpcLog();
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  TlsPem tls;
+  std::shared_ptr<ReloadableTls> tls;
   if (options.listen) {
     absl::StatusOr<TlsPem> read = ReadTlsFiles(options.tls);
     if (!read.ok()) return Of("[admin] listen", read.status());
-    tls = *std::move(read);
-    if (tls.key_readable_by_others) {
-      Log(LogLevel::kWarning, ReadableByOthersWarning(options.tls.key));
-    }
+    tls = std::make_shared<ReloadableTls>(*std::move(read));
   }
   std::optional<UnixListener> socket;
   if (options.socket) {
@@ -203,11 +195,13 @@ absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Open(const AdminServer
 }
 
 AdminServer::AdminServer(const AdminServerOptions& options, ControlTasks& tasks,
-                         std::optional<UnixListener> socket, TlsPem tls)
+                         std::optional<UnixListener> socket, std::shared_ptr<ReloadableTls> tls)
     : tasks_(tasks),
-      call_control_(options.call_control, tasks,
-                    [this](std::function<void()> work) { thread_->Post(std::move(work)); }),
-      thread_(std::make_unique<Thread>(std::move(socket), options.listen, std::move(tls))) {}
+      requests_(options.max_requests, tasks,
+                [this](std::function<void()> work) { thread_->Post(std::move(work)); }),
+      tls_(std::move(tls)),
+      thread_(std::make_unique<Thread>(std::move(socket), options.listen,
+                                       tls_ ? MutualTlsCredentials(tls_) : nullptr)) {}
 
 AdminServer::~AdminServer() = default;
 
@@ -218,16 +212,20 @@ absl::Status AdminServer::Serve(relay::Server& server, const relay::Now& now) {
         "to "
         "its folder.");
   }
-  call_control_.Attach(server, now);
+  for (const auto& service : services_) service->Attach(server, now);
   absl::Status status;
-  thread_->Do([&] { status = thread_->Start(call_control_); });
+  thread_->Do([&] { status = thread_->Start(services_); });
   return status;
 }
 
 void AdminServer::Stop(relay::Server& server, const relay::Now& now) {
   tasks_.Close(server, now);
-  call_control_.Detach(server);
+  for (const auto& service : services_) service->Detach(server);
   thread_->Do([this] { thread_->Shutdown(); });
+}
+
+void AdminServer::ReplaceTls(TlsPem tls) {
+  if (tls_) tls_->Replace(std::move(tls));
 }
 
 }  // namespace sotto::dataplane

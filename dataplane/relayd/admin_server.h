@@ -5,11 +5,11 @@
 
 #include <memory>
 #include <optional>
-#include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
-#include "dataplane/relayd/call_control.h"
-#include "dataplane/relayd/control_tasks.h"
+#include "dataplane/relayd/control_requests.h"
+#include "relay/api/reloadable_tls.h"
 #include "relay/api/tls_files.h"
 #include "relay/daemon/unix_listener.h"
 #include "relay/wire/ip_address.h"
@@ -19,8 +19,8 @@ namespace sotto::dataplane {
 struct AdminServerOptions {
   std::optional<UnixListenerOptions> socket;
   std::optional<relay::TransportAddress> listen;
-  TlsFiles tls;  // for `listen`
-  CallControlOptions call_control;
+  TlsFiles tls;                // for `listen`
+  size_t max_requests = 4096;  // that wait for control, of all services
 };
 
 class AdminServer {
@@ -33,6 +33,10 @@ class AdminServer {
   // Ends the service and removes the socket. Stop() first, if Serve() was called.
   ~AdminServer();
 
+  // Before Serve(): what services are made with, and one to serve.
+  ControlRequests& requests() { return requests_; }
+  void Add(std::unique_ptr<ControlService> service) { services_.push_back(std::move(service)); }
+
   // The control thread; once. UNAVAILABLE: the address can't be listened on.
   absl::Status Serve(relay::Server& server, const relay::Now& now);
 
@@ -40,13 +44,18 @@ class AdminServer {
   // Takes a second at most.
   void Stop(relay::Server& server, const relay::Now& now);
 
+  // Any thread: connections that come from now on are made with these. Those that are stay.
+  void ReplaceTls(TlsPem tls);
+
  private:
   class Thread;
   AdminServer(const AdminServerOptions& options, ControlTasks& tasks,
-              std::optional<UnixListener> socket, TlsPem tls);
+              std::optional<UnixListener> socket, std::shared_ptr<ReloadableTls> tls);
 
   ControlTasks& tasks_;
-  CallControlService call_control_;
+  ControlRequests requests_;
+  std::vector<std::unique_ptr<ControlService>> services_;
+  const std::shared_ptr<ReloadableTls> tls_;  // null without `listen`
   std::unique_ptr<Thread> thread_;
 };
 

@@ -16,7 +16,9 @@
 #include <map>
 #include <thread>
 
+#include "dataplane/relayd/call_control.h"
 #include "relay/auth/credential.h"
+#include "relay/daemon/config_file.h"
 #include "relay/turn/test_client.h"
 
 namespace sotto::dataplane {
@@ -28,6 +30,11 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 using namespace std::chrono_literals;
+
+struct RelayOptions {
+  AdminServerOptions admin;
+  CallControlOptions call_control;
+};
 
 constexpr std::string_view kSecret = "a-shared-secret";
 
@@ -46,14 +53,15 @@ relay::ServerOptions CallOptions() {
 // A relay without a dataplane: the thread of `control_` owns the TURN server.
 class Relay {
  public:
-  explicit Relay(AdminServerOptions options, relay::ServerOptions server = CallOptions())
+  explicit Relay(RelayOptions options, relay::ServerOptions server = CallOptions())
       : server_(std::move(server), plane_), tasks_(4096, [] {}) {
-    auto admin = AdminServer::Open(options, tasks_);
+    auto admin = AdminServer::Open(options.admin, tasks_);
     if (!admin.ok()) {
       ADD_FAILURE() << admin.status();
       std::abort();
     }
     admin_ = *std::move(admin);
+    admin_->Add(std::make_unique<CallControlService>(options.call_control, admin_->requests()));
     control_ = std::thread([this] {
       EXPECT_TRUE(admin_->Serve(server_, now_).ok());
       while (!stop_) {
@@ -120,9 +128,9 @@ class AdminServerTest : public testing::Test {
   }
   ~AdminServerTest() override { std::filesystem::remove_all(folder_); }
 
-  AdminServerOptions Options() const {
-    AdminServerOptions options;
-    options.socket = {.path = path_};
+  RelayOptions Options() const {
+    RelayOptions options;
+    options.admin.socket = {.path = path_};
     options.call_control.version = "1.2.3";
     return options;
   }
@@ -259,7 +267,9 @@ TEST_F(AdminServerTest, SaysWhatIsWrong) {
       EXPECT_THAT(status.error_message(), HasSubstr("is not a call id; write 1 to 64 characters"));
     }
   }
-  EXPECT_EQ(Arm(*stub, std::string(10'000, 'x')).error_code(), grpc::RESOURCE_EXHAUSTED);
+  // Nothing is asked that is larger than a configuration.
+  EXPECT_EQ(Arm(*stub, std::string(kMaxConfigSize + 100'000, 'x')).error_code(),
+            grpc::RESOURCE_EXHAUSTED);
   EXPECT_TRUE(Disarm(*stub, "unknown").ok());
   EXPECT_TRUE(End(*stub, "unknown").ok());
 }
@@ -313,7 +323,7 @@ TEST_F(AdminServerTest, WatchersSeeWhatStandsAndWhatChanges) {
 
 TEST_F(AdminServerTest, AWatcherSeesAllThatStandHoweverSmallItsQueue) {
   constexpr int kCalls = 3000;
-  AdminServerOptions options = Options();
+  RelayOptions options = Options();
   options.call_control.max_watcher_events = 64;
   Relay relay(options);
   relay.Do([&](relay::Server& server) {
@@ -330,7 +340,7 @@ TEST_F(AdminServerTest, AWatcherSeesAllThatStandHoweverSmallItsQueue) {
 }
 
 TEST_F(AdminServerTest, AWatcherThatDoesNotReadIsEndedAndOthersGoOn) {
-  AdminServerOptions options = Options();
+  RelayOptions options = Options();
   options.call_control.max_watcher_events = 1000;
   Relay relay(options);
   const auto idle_stub = Stub();
@@ -363,7 +373,7 @@ TEST_F(AdminServerTest, AWatcherThatDoesNotReadIsEndedAndOthersGoOn) {
 }
 
 TEST_F(AdminServerTest, HasABoundOnWatchersAndFreesTheirPlaces) {
-  AdminServerOptions options = Options();
+  RelayOptions options = Options();
   options.call_control.max_watchers = 2;
   Relay relay(options);
   const auto stub = Stub();
@@ -386,8 +396,8 @@ TEST_F(AdminServerTest, HasABoundOnWatchersAndFreesTheirPlaces) {
 }
 
 TEST_F(AdminServerTest, HasABoundOnRequests) {
-  AdminServerOptions options = Options();
-  options.call_control.max_requests = 3;
+  RelayOptions options = Options();
+  options.admin.max_requests = 3;
   Relay relay(options);
   const auto stub = Stub();
   ASSERT_TRUE(Arm(*stub, "x").ok());

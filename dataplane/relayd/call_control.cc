@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "dataplane/relayd/admin_messages.h"
+
 namespace sotto::dataplane {
 namespace {
 
@@ -13,47 +15,11 @@ namespace api = relay::v1;
 // Calls that one task of a watch looks at, so that control's other work isn't kept waiting.
 constexpr uint32_t kCallsAtOnce = 512;
 
-grpc::Status ToGrpc(const absl::Status& status) {
-  if (status.ok()) return grpc::Status::OK;
-  return {static_cast<grpc::StatusCode>(status.code()),
-          std::string(status.message().data(), status.message().size())};
-}
-
-grpc::Status Unavailable() {
-  return {grpc::StatusCode::UNAVAILABLE,
-          "the relay is stopping, or has more requests than it takes; try again"};
-}
-
-void Fill(const relay::TransportAddress& address, api::TransportAddress& out) {
-  const auto bytes = address.ip.bytes();
-  out.set_ip(bytes.data(), bytes.size());
-  out.set_port(address.port);
-}
-
-void Fill(std::string_view call, uint8_t side, const std::vector<relay::TransportAddress>& relayed,
-          api::Leg& out) {
-  out.set_call(call.data(), call.size());
-  out.set_side(side == 0 ? api::Leg::SIDE_A : api::Leg::SIDE_B);
-  for (const relay::TransportAddress& address : relayed) Fill(address, *out.add_relayed());
-}
-
-void Fill(const relay::CallInfo& info, api::Call& out) {
-  out.set_call(info.name);
-  out.set_armed(info.armed);
-  for (uint8_t side = 0; side < 2; ++side) {
-    if (!info.relayed[side].empty()) Fill(info.name, side, info.relayed[side], *out.add_legs());
-  }
-}
-
 absl::Status UnlessNotFound(absl::Status status) {
   return status.code() == absl::StatusCode::kNotFound ? absl::OkStatus() : status;
 }
 
 }  // namespace
-
-CallControlService::CallControlService(CallControlOptions options, ControlTasks& tasks,
-                                       LegWatcher::RunInGrpc run_in_grpc)
-    : options_(std::move(options)), tasks_(tasks), run_in_grpc_(std::move(run_in_grpc)) {}
 
 void CallControlService::Attach(relay::Server& server, const relay::Now& now) {
   attached_at_ = now.monotonic_ms;
@@ -66,29 +32,10 @@ void CallControlService::Detach(relay::Server& server) {
   watches_.clear();
 }
 
-grpc::ServerUnaryReactor* CallControlService::Do(Context* context, Work work) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  if (requests_.fetch_add(1) < options_.max_requests &&
-      tasks_.Post(
-          [this, reactor, work = std::move(work)](relay::Server& server, const relay::Now& now) {
-            run_in_grpc_([this, reactor, status = work(server, now)] {
-              requests_.fetch_sub(1);
-              reactor->Finish(ToGrpc(status));
-            });
-          })) {
-    return reactor;
-  }
-  requests_.fetch_sub(1);
-  reactor->Finish(Unavailable());
-  return reactor;
-}
-
-// Requests and responses live until Finish.
-
 grpc::ServerUnaryReactor* CallControlService::ArmCall(Context* context,
                                                       const api::ArmCallRequest* request,
                                                       api::ArmCallResponse* response) {
-  return Do(context, [=](relay::Server& server, const relay::Now& now) {
+  return requests_.Do(context, [=](relay::Server& server, const relay::Now& now) {
     absl::Status status = server.ArmCall(request->call(), now);
     if (!status.ok()) return status;
     const absl::StatusOr<relay::CallInfo> info = server.FindCall(request->call(), now);
@@ -100,7 +47,7 @@ grpc::ServerUnaryReactor* CallControlService::ArmCall(Context* context,
 grpc::ServerUnaryReactor* CallControlService::DisarmCall(Context* context,
                                                          const api::DisarmCallRequest* request,
                                                          api::DisarmCallResponse*) {
-  return Do(context, [=](relay::Server& server, const relay::Now& now) {
+  return requests_.Do(context, [=](relay::Server& server, const relay::Now& now) {
     return UnlessNotFound(server.DisarmCall(request->call(), now));
   });
 }
@@ -108,7 +55,7 @@ grpc::ServerUnaryReactor* CallControlService::DisarmCall(Context* context,
 grpc::ServerUnaryReactor* CallControlService::EndCall(Context* context,
                                                       const api::EndCallRequest* request,
                                                       api::EndCallResponse*) {
-  return Do(context, [=](relay::Server& server, const relay::Now& now) {
+  return requests_.Do(context, [=](relay::Server& server, const relay::Now& now) {
     return UnlessNotFound(server.EndCall(request->call(), now));
   });
 }
@@ -116,7 +63,7 @@ grpc::ServerUnaryReactor* CallControlService::EndCall(Context* context,
 grpc::ServerUnaryReactor* CallControlService::GetCall(Context* context,
                                                       const api::GetCallRequest* request,
                                                       api::Call* response) {
-  return Do(context, [=](relay::Server& server, const relay::Now& now) -> absl::Status {
+  return requests_.Do(context, [=](relay::Server& server, const relay::Now& now) -> absl::Status {
     const absl::StatusOr<relay::CallInfo> info = server.FindCall(request->call(), now);
     if (!info.ok()) return info.status();
     Fill(*info, *response);
@@ -127,11 +74,12 @@ grpc::ServerUnaryReactor* CallControlService::GetCall(Context* context,
 grpc::ServerUnaryReactor* CallControlService::GetRelay(Context* context,
                                                        const api::GetRelayRequest*,
                                                        api::Relay* response) {
-  return Do(context, [=, this](relay::Server& server, const relay::Now& now) {
+  return requests_.Do(context, [=, this](relay::Server& server, const relay::Now& now) {
     const relay::ServerOptions& options = server.options();
     response->set_version(options_.version);
     response->set_uptime_s((now.monotonic_ms - attached_at_) / 1000);
     response->set_realm(options.realm);
+    response->set_draining(server.drain().draining);
     response->set_call_policy(options.peers.kind == relay::PeerPolicyKind::kCall);
     response->set_allocations(server.allocation_count());
     response->set_max_allocations(options.limits.max_allocations);
@@ -145,9 +93,9 @@ grpc::ServerUnaryReactor* CallControlService::GetRelay(Context* context,
 grpc::ServerWriteReactor<api::LegEvent>* CallControlService::WatchLegs(
     Context*, const api::WatchLegsRequest*) {
   const std::shared_ptr<LegWatcher> watcher =
-      LegWatcher::Create(options_.max_watcher_events, run_in_grpc_);
+      LegWatcher::Create(options_.max_watcher_events, requests_.run_in_grpc());
   LegWatcher* const reactor = watcher.get();
-  if (!tasks_.Post([this, watcher](relay::Server& server, const relay::Now& now) {
+  if (!requests_.tasks().Post([this, watcher](relay::Server& server, const relay::Now& now) {
         StartWatch(watcher, server, now);
       })) {
     watcher->EndInGrpc(Unavailable());
@@ -194,7 +142,7 @@ void CallControlService::TellStanding(uint64_t id, relay::Server& server, const 
     }
   }
   const auto go_on = [this, id](relay::Server& s, const relay::Now& n) { TellStanding(id, s, n); };
-  watch->watcher->AwaitRoom([this, go_on] { tasks_.PostMore(go_on); });
+  watch->watcher->AwaitRoom([this, go_on] { requests_.tasks().PostMore(go_on); });
 }
 
 void CallControlService::OnLegChange(const relay::LegChange& change) {

@@ -1,19 +1,13 @@
-// The service CallControl of relay/api/relay.proto, where the contract stands.
-//
-// gRPC calls it on threads of its own. What touches the TURN server is done by the control thread,
-// as ControlTasks; the answers go out through `run_in_grpc`, so that control never enters gRPC: it
-// takes locks, writes to sockets, and starts threads that would inherit what control has kept of
-// its privileges.
+// The service CallControl of relay/api/relay.proto, where the contract stands. Threads are as
+// control_requests.h says.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "dataplane/relayd/control_tasks.h"
+#include "dataplane/relayd/control_requests.h"
 #include "dataplane/relayd/leg_watcher.h"
 #include "relay/api/relay.grpc.pb.h"
 
@@ -21,26 +15,25 @@ namespace sotto::dataplane {
 
 struct CallControlOptions {
   std::string version;
-  size_t max_requests = 4096;        // at a time
   size_t max_watchers = 8;           // at a time
   size_t max_watcher_events = 8192;  // that wait for one
 };
 
-class CallControlService final : public relay::v1::CallControl::CallbackService {
+class CallControlService final : public relay::v1::CallControl::CallbackService,
+                                 public ControlService {
  public:
-  // `tasks` and the server that they run on must outlive the object.
-  CallControlService(CallControlOptions options, ControlTasks& tasks,
-                     LegWatcher::RunInGrpc run_in_grpc);
+  // `requests` must outlive the object.
+  CallControlService(CallControlOptions options, ControlRequests& requests)
+      : options_(std::move(options)), requests_(requests) {}
 
-  // The control thread: from here on the server's legs are observed, and time counts.
-  void Attach(relay::Server& server, const relay::Now& now);
-  // The control thread, once `tasks` are closed: ends all watches.
-  void Detach(relay::Server& server);
+  grpc::Service& grpc_service() override { return *this; }
+  // From here on the server's legs are observed, and time counts.
+  void Attach(relay::Server& server, const relay::Now& now) override;
+  // Ends all watches.
+  void Detach(relay::Server& server) override;
 
  private:
   using Context = grpc::CallbackServerContext;
-  // On the control thread; fills in the response.
-  using Work = std::function<absl::Status(relay::Server& server, const relay::Now& now)>;
   struct Watch {
     uint64_t id = 0;
     std::shared_ptr<LegWatcher> watcher;
@@ -61,8 +54,6 @@ class CallControlService final : public relay::v1::CallControl::CallbackService 
   grpc::ServerWriteReactor<relay::v1::LegEvent>* WatchLegs(
       Context* context, const relay::v1::WatchLegsRequest* request) override;
 
-  grpc::ServerUnaryReactor* Do(Context* context, Work work);
-
   // On the control thread:
   void StartWatch(std::shared_ptr<LegWatcher> watcher, relay::Server& server,
                   const relay::Now& now);
@@ -70,9 +61,7 @@ class CallControlService final : public relay::v1::CallControl::CallbackService 
   void OnLegChange(const relay::LegChange& change);
 
   const CallControlOptions options_;
-  ControlTasks& tasks_;
-  const LegWatcher::RunInGrpc run_in_grpc_;
-  std::atomic<size_t> requests_ = 0;    // not answered yet; gRPC's threads and run_in_grpc's
+  ControlRequests& requests_;
   relay::MonotonicMs attached_at_ = 0;  // control's
   uint64_t next_watch_ = 1;             // control's
   std::vector<Watch> watches_;          // control's

@@ -27,7 +27,7 @@ RelaydConfig Defaults() {
 
 }  // namespace
 
-std::span<const ConfigKey> ConfigKeys() { return Reader().schema().keys; }
+const ConfigSchema& RelaydConfigSchema() { return Reader().schema(); }
 
 absl::StatusOr<RelaydConfig> ParseConfig(std::string_view text, std::string_view name) {
   return Reader().Parse(text, name, Defaults());
@@ -38,10 +38,5 @@ absl::StatusOr<RelaydConfig> LoadConfig(const std::string& path) {
 }
 
 std::string ConfigReference() { return sotto::ConfigReference(Reader().schema()); }
-
-std::vector<std::string> ChangedInitOnlyKeys(const RelaydConfig& running,
-                                             const RelaydConfig& wanted) {
-  return sotto::ChangedInitOnlyKeys(Reader().schema(), running.digests, wanted.digests);
-}
 
 }  // namespace sotto::dataplane

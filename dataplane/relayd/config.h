@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -70,14 +69,16 @@ struct RelaydConfig {
   DataplaneConfig dataplane;
   std::vector<InterfaceConfig> interfaces;
   relay::ServerOptions server;
-  std::string user;  // to run as after the start; empty: see privileges.h
+  std::string credential_file;  // [turn.auth] file; see relayd/credential_file.h; empty: none
+  std::string user;             // to run as after the start; empty: see privileges.h
+  uint32_t drain_s = 0;         // before the end, on SIGTERM
   AdminConfig admin;
   std::optional<relay::TransportAddress> metrics_listen;
   LogOptions log;
 
   // What is allowed but hardly meant; one sentence each.
   std::vector<std::string> warnings;
-  ConfigDigests digests;  // for ChangedInitOnlyKeys()
+  ConfigSettings settings;  // the keys that stand in the file
 };
 
 // Reads and checks a configuration. `name` is the file's name for messages. INVALID_ARGUMENT with
@@ -89,13 +90,9 @@ absl::StatusOr<RelaydConfig> ParseConfig(std::string_view text, std::string_view
 // PERMISSION_DENIED if it can't be read.
 absl::StatusOr<RelaydConfig> LoadConfig(const std::string& path);
 
-std::span<const ConfigKey> ConfigKeys();
+const ConfigSchema& RelaydConfigSchema();
 
 // The reference of all keys, as Markdown.
 std::string ConfigReference();
-
-// The keys whose values differ and that only a restart brings into force, as "[section] key".
-std::vector<std::string> ChangedInitOnlyKeys(const RelaydConfig& running,
-                                             const RelaydConfig& wanted);
 
 }  // namespace sotto::dataplane

@@ -11,15 +11,23 @@
 #include <cerrno>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "dataplane/eal/eal.h"
 #include "dataplane/port/pool.h"
 #include "dataplane/port/port.h"
 #include "dataplane/relayd/admin_server.h"
+#include "dataplane/relayd/admin_service.h"
+#include "dataplane/relayd/call_control.h"
 #include "dataplane/relayd/control.h"
+#include "dataplane/relayd/daemon_control.h"
+#include "dataplane/relayd/live_relay.h"
+#include "dataplane/relayd/metrics.h"
+#include "dataplane/relayd/running_config.h"
 #include "relay/daemon/instance_lock.h"
 #include "relay/daemon/log.h"
+#include "relay/daemon/metrics_server.h"
 #include "relay/daemon/notify.h"
 #include "relay/daemon/privileges.h"
 
@@ -39,12 +47,13 @@ class Signals {
     stop_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     struct sigaction action = {};
     action.sa_flags = SA_RESTART;
+    action.sa_handler = [](int) { End(); };
+    sigaction(SIGINT, &action, nullptr);
     action.sa_handler = [](int) {
-      const uint64_t one = 1;
-      [[maybe_unused]] const ssize_t written = write(stop_fd_, &one, sizeof(one));
+      const bool again = terminate_.exchange(true, std::memory_order_relaxed);
+      if (again || !drains_.load(std::memory_order_relaxed)) End();
     };
     sigaction(SIGTERM, &action, nullptr);
-    sigaction(SIGINT, &action, nullptr);
     action.sa_handler = [](int) { reload_.store(true, std::memory_order_relaxed); };
     sigaction(SIGHUP, &action, nullptr);
     action.sa_handler = SIG_IGN;
@@ -57,14 +66,29 @@ class Signals {
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;
 
-  // Readable from the first SIGTERM or SIGINT on.
+  // Readable from the first SIGINT on, the first SIGTERM (the second, if the first one begins a
+  // drain), or End().
   int stop_fd() const { return stop_fd_; }
+  static void End() {
+    ended_.store(true, std::memory_order_relaxed);
+    const uint64_t one = 1;
+    [[maybe_unused]] const ssize_t written = write(stop_fd_, &one, sizeof(one));
+  }
+  void SetDrains(bool drains) { drains_.store(drains, std::memory_order_relaxed); }
+  // Between the SIGTERM that begins a drain and the end.
+  bool draining() const {
+    return terminate_.load(std::memory_order_relaxed) && !ended_.load(std::memory_order_relaxed);
+  }
   bool TakeReload() { return reload_.exchange(false, std::memory_order_relaxed); }
 
  private:
   // Signal handlers write, the main thread reads.
   static inline int stop_fd_ = -1;
   static inline std::atomic<bool> reload_ = false;
+  static inline std::atomic<bool> terminate_ = false;
+  static inline std::atomic<bool> ended_ = false;
+  // The main thread writes, signal handlers read.
+  static inline std::atomic<bool> drains_ = false;
 };
 
 std::vector<PortOptions> PortsOf(const RelaydConfig& config) {
@@ -128,7 +152,6 @@ absl::Status CheckAddresses(const RelaydConfig& config) {
 
 absl::StatusOr<AdminServerOptions> AdminOptionsOf(const RelaydConfig& config) {
   AdminServerOptions options;
-  options.call_control.version = SOTTO_VERSION;
   options.listen = config.admin.listen;
   options.tls = config.admin.tls;
   if (config.admin.socket.empty()) return options;
@@ -151,6 +174,7 @@ absl::StatusOr<AdminServerOptions> AdminOptionsOf(const RelaydConfig& config) {
 class Relay {
  public:
   ~Relay() {
+    metrics_server_.reset();
     if (admin_) admin_->Stop(control_->server(), control_->Now());
     admin_.reset();
     if (control_) control_->Stop();
@@ -160,7 +184,10 @@ class Relay {
     rte_mempool_free(pool_);
   }
 
-  absl::Status Start(const RelaydConfig& config) {
+  // `running` must outlive the object.
+  absl::Status Start(RunningConfig& running) {
+    RelaydConfig config = running.config();
+    config.server = running.Options();
     const PrivilegeOptions early{.user = config.user};
     if (absl::Status status = CheckPrivileges(early); !status.ok()) return status;
     if (absl::Status status = CheckAddresses(config); !status.ok()) return status;
@@ -174,7 +201,15 @@ class Relay {
     if (!control.ok()) return control.status();
     control_ = *std::move(control);
     if (absl::Status status = control_->Start(); !status.ok()) return status;
-    if (absl::Status status = OpenAdmin(config); !status.ok()) return status;
+    live_.emplace(*control_, ports_);
+    if (absl::Status status = OpenAdmin(config, running); !status.ok()) return status;
+    running.SetEffects({.log =
+                            [this](const LogOptions& log) {
+                              ConfigureLog(log);
+                              eal_->SetVerbose(log.level == LogLevel::kDebug);
+                            },
+                        .tls = [this](TlsPem tls) { admin_->ReplaceTls(std::move(tls)); }});
+    if (absl::Status status = OpenMetrics(config); !status.ok()) return status;
 
     PrivilegeOptions privileges = early;
     for (const Port& port : ports_) privileges.keep_for_close |= port.privileged_close;
@@ -185,14 +220,20 @@ class Relay {
     }
     raise_for_close_ = privileges.keep_for_close;
     Log(LogLevel::kInfo, "Privileges are given up.", {{"left", *left}});
+    if (!config.credential_file.empty()) {
+      absl::Status status = CheckCredentialAccess(config.credential_file);
+      if (!status.ok()) return status;
+    }
+    if (metrics_server_) {
+      metrics_server_->Serve([this](MetricFamilies& families) { metrics_->Collect(families); });
+    }
     return admin_ ? admin_->Serve(control_->server(), control_->Now()) : absl::OkStatus();
   }
 
   Control& control() { return *control_; }
-  Eal& eal() { return *eal_; }
 
  private:
-  absl::Status OpenAdmin(const RelaydConfig& config) {
+  absl::Status OpenAdmin(const RelaydConfig& config, RunningConfig& running) {
     if (config.admin.socket.empty() && !config.admin.listen) return absl::OkStatus();
     const absl::StatusOr<AdminServerOptions> options = AdminOptionsOf(config);
     if (!options.ok()) return options.status();
@@ -200,6 +241,20 @@ class Relay {
         AdminServer::Open(*options, control_->tasks());
     if (!admin.ok()) return admin.status();
     admin_ = *std::move(admin);
+    admin_->Add(std::make_unique<CallControlService>(CallControlOptions{.version = SOTTO_VERSION},
+                                                     admin_->requests()));
+    admin_->Add(std::make_unique<AdminService>(AdminOptions{.version = SOTTO_VERSION}, *live_,
+                                               running, admin_->requests()));
+    admin_->Add(std::make_unique<DaemonControl>(SOTTO_VERSION, running, admin_->requests()));
+    return absl::OkStatus();
+  }
+
+  absl::Status OpenMetrics(const RelaydConfig& config) {
+    if (!config.metrics_listen) return absl::OkStatus();
+    auto server = MetricsServer::Open({.listen = *config.metrics_listen});
+    if (!server.ok()) return server.status();
+    metrics_.emplace(SOTTO_VERSION, *live_, control_->tasks());
+    metrics_server_ = *std::move(server);
     return absl::OkStatus();
   }
 
@@ -257,25 +312,37 @@ class Relay {
   rte_mempool* pool_ = nullptr;
   std::vector<Port> ports_;
   std::unique_ptr<Control> control_;
+  std::optional<LiveRelay> live_;
   std::unique_ptr<AdminServer> admin_;
+  std::optional<RelayMetrics> metrics_;
+  std::unique_ptr<MetricsServer> metrics_server_;
   bool raise_for_close_ = false;
 };
 
-// Takes over what may change while the relay runs, and says what may not.
-void Reload(const std::string& path, const RelaydConfig& running, Eal& eal) {
-  const absl::StatusOr<RelaydConfig> wanted = LoadConfig(path);
-  if (!wanted.ok()) {
-    Log(LogLevel::kError, "The configuration was not reloaded; nothing has changed.",
-        {{"error", Text(wanted.status())}});
-    return;
+// The drain before the end. The control thread.
+class LastDrain {
+ public:
+  // Called about every second from the SIGTERM that begins it on; true once the relay may end.
+  bool Over(relay::Server& server, const relay::Now& now, uint32_t drain_s, Notifier& notifier) {
+    if (!deadline_) {
+      deadline_ = now.monotonic_ms + uint64_t{drain_s} * 1000;
+      Log(LogLevel::kInfo, "The relay drains before it ends.",
+          {{"allocations", server.allocation_count()}, {"deadline_s", drain_s}});
+    }
+    // Nobody takes that back; but what was begun before may end sooner.
+    const relay::DrainState& drain = server.drain();
+    if (!drain.draining || !drain.deadline || *drain.deadline > *deadline_) server.Drain(deadline_);
+    const uint32_t left = server.allocation_count();
+    if (left == 0 || now.monotonic_ms >= *deadline_) return true;
+    notifier.Draining(fmt::format("draining: {} allocation{} left, {} s at most", left,
+                                  left == 1 ? "" : "s",
+                                  (*deadline_ - now.monotonic_ms + 999) / 1000));
+    return false;
   }
-  ConfigureLog(wanted->log);
-  eal.SetVerbose(wanted->log.level == LogLevel::kDebug);
-  for (const std::string& key : ChangedInitOnlyKeys(running, *wanted)) {
-    Log(LogLevel::kWarning, "A changed key takes effect only at the next start.", {{"key", key}});
-  }
-  Log(LogLevel::kInfo, "The configuration is reloaded.");
-}
+
+ private:
+  std::optional<relay::MonotonicMs> deadline_;
+};
 
 }  // namespace
 
@@ -303,15 +370,13 @@ uint32_t MemoryMb(const RelaydConfig& config) {
 
 absl::Status RunDaemon(const std::string& config_path, const RelaydConfig& config) {
   ConfigureLog(config.log);
-  for (const std::string& warning : config.warnings) Log(LogLevel::kWarning, warning);
-  if (config.metrics_listen) {
-    Log(LogLevel::kInfo,
-        "This version serves no metrics yet; [metrics] is checked and kept for the one that does.");
-  }
+  absl::StatusOr<RunningConfig> running = RunningConfig::Load(config_path, config);
+  if (!running.ok()) return running.status();
+  for (const std::string& warning : running->config().warnings) Log(LogLevel::kWarning, warning);
   Signals signals;
   Notifier notifier;
   Relay relay;
-  if (absl::Status status = relay.Start(config); !status.ok()) return status;
+  if (absl::Status status = relay.Start(*running); !status.ok()) return status;
 
   const std::string ready =
       fmt::format("{} worker{}, {} TURN address{}", config.dataplane.workers,
@@ -319,12 +384,19 @@ absl::Status RunDaemon(const std::string& config_path, const RelaydConfig& confi
                   config.server.listen.size() == 1 ? "" : "es");
   Log(LogLevel::kInfo, "The relay is ready.", {{"serving", ready}});
   notifier.Ready(ready);
+  LastDrain last_drain;
   relay.control().Run(signals.stop_fd(), [&] {
     notifier.Alive(std::chrono::steady_clock::now());
     if (signals.TakeReload()) {
       notifier.Reloading();
-      Reload(config_path, config, relay.eal());
+      running->Reload(relay.control().server()).IgnoreError();  // it has logged what came of it
       notifier.Ready(ready);
+    }
+    const uint32_t drain_s = running->config().drain_s;
+    signals.SetDrains(drain_s > 0);
+    if (signals.draining() &&
+        last_drain.Over(relay.control().server(), relay.control().Now(), drain_s, notifier)) {
+      Signals::End();
     }
   });
   Log(LogLevel::kInfo, "The relay is stopping.");

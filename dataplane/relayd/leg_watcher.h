@@ -10,6 +10,7 @@
 #include <mutex>
 #include <optional>
 
+#include "dataplane/relayd/control_requests.h"
 #include "relay/api/relay.pb.h"
 
 namespace sotto::dataplane {
@@ -17,8 +18,7 @@ namespace sotto::dataplane {
 class LegWatcher final : public grpc::ServerWriteReactor<relay::v1::LegEvent>,
                          public std::enable_shared_from_this<LegWatcher> {
  public:
-  // Runs a function on a thread that may enter gRPC.
-  using RunInGrpc = std::function<void(std::function<void()>)>;
+  using RunInGrpc = dataplane::RunInGrpc;
 
   static std::shared_ptr<LegWatcher> Create(size_t max_events, RunInGrpc run_in_grpc);
 

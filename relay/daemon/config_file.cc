@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <set>
 #include <sstream>
@@ -45,22 +46,30 @@ std::string Header(const ConfigSchema& schema, std::string_view section) {
                                                   : fmt::format("[{}]", section);
 }
 
+const ConfigKey* FindKey(const ConfigSchema& schema, std::string_view section,
+                         std::string_view name) {
+  const auto found = std::ranges::find_if(schema.keys, [&](const ConfigKey& key) {
+    return key.section == section && key.name == name;
+  });
+  return found == schema.keys.end() ? nullptr : &*found;
+}
+
 class TableReader {
  public:
-  TableReader(const ConfigSchema& schema, ConfigErrors& errors, ConfigDigests& digests,
+  TableReader(const ConfigSchema& schema, ConfigErrors& errors, ConfigSettings& settings,
               const std::function<void(size_t)>& begin,
               const std::function<void(size_t, const ConfigValue&)>& read)
-      : schema_(schema), errors_(errors), digests_(digests), begin_(begin), read_(read) {}
+      : schema_(schema), errors_(errors), settings_(settings), begin_(begin), read_(read) {}
 
   void ReadSection(const toml::table& table, const std::string& section, const std::string& path) {
     for (const auto& [key, node] : table) {
       const std::string_view name = key.str();
       const std::string child = section.empty() ? std::string(name) : section + "." + key.data();
-      if (const ConfigKey* known = FindKey(section, name)) {
+      if (const ConfigKey* known = FindKey(schema_, section, name)) {
         const std::string value_path = path + "." + key.data();
         read_(static_cast<size_t>(known - schema_.keys.data()),
               ConfigValue(node, *known, value_path, errors_));
-        Digest(value_path, node);
+        Keep(*known, value_path, node);
       } else if (const RepeatedSection* repeated = FindRepeated(schema_, child)) {
         ReadRepeated(*repeated, node);
       } else if (IsSection(child)) {
@@ -96,13 +105,6 @@ class TableReader {
   }
 
  private:
-  const ConfigKey* FindKey(std::string_view section, std::string_view name) const {
-    for (const ConfigKey& key : schema_.keys) {
-      if (key.section == section && key.name == name) return &key;
-    }
-    return nullptr;
-  }
-
   bool IsSection(std::string_view name) const {
     return std::ranges::any_of(schema_.keys, [&](const ConfigKey& key) {
       return key.section == name ||
@@ -183,30 +185,54 @@ class TableReader {
     }
   }
 
-  void Digest(const std::string& path, const toml::node& node) {
+  void Keep(const ConfigKey& key, const std::string& path, const toml::node& node) {
     std::ostringstream text;
-    node.visit([&](const auto& value) { text << value; });
-    digests_[path] = std::hash<std::string>{}(text.str());
+    text << toml::toml_formatter(node);
+    ConfigSetting& setting = settings_[path];
+    setting.toml = text.str();
+    setting.digest = std::hash<std::string>{}(setting.toml);
+    setting.line = node.source().begin.line;
+    if (key.secret) setting.toml.clear();
   }
 
   const ConfigSchema& schema_;
   ConfigErrors& errors_;
-  ConfigDigests& digests_;
+  ConfigSettings& settings_;
   const std::function<void(size_t)>& begin_;
   const std::function<void(size_t, const ConfigValue&)>& read_;
 };
 
-// "interface#0.addresses" to "[interface] addresses".
-std::string KeyOfPath(std::string_view path) {
-  const size_t dot = path.rfind('.');
-  return fmt::format("[{}] {}", path.substr(0, std::min(path.find('#'), dot)),
-                     path.substr(dot + 1));
+// "interface#0.addresses" as [interface] addresses, of the interface with index 0.
+struct SettingPath {
+  std::string_view section;
+  std::string_view name;
+  size_t index = 0;
+
+  explicit SettingPath(std::string_view path) {
+    const size_t dot = path.rfind('.');
+    section = path.substr(0, dot);
+    name = path.substr(dot + 1);
+    const size_t hash = section.find('#');
+    if (hash == std::string_view::npos) return;
+    std::from_chars(section.data() + hash + 1, section.data() + section.size(), index);
+    section = section.substr(0, hash);
+  }
+};
+
+std::string KeyText(std::string_view section, std::string_view name) {
+  return fmt::format("[{}] {}", section, name);
+}
+
+bool IsReloadable(const ConfigSchema& schema, std::string_view path) {
+  const SettingPath at(path);
+  const ConfigKey* key = FindKey(schema, at.section, at.name);
+  return key != nullptr && key->reloadable;
 }
 
 }  // namespace
 
 void ReadConfigText(const ConfigSchema& schema, std::string_view text, ConfigErrors& errors,
-                    ConfigDigests& digests, const std::function<void(size_t)>& begin,
+                    ConfigSettings& settings, const std::function<void(size_t)>& begin,
                     const std::function<void(size_t, const ConfigValue&)>& read) {
   if (text.size() > kMaxConfigSize) {
     return errors.Add(
@@ -217,7 +243,7 @@ void ReadConfigText(const ConfigSchema& schema, std::string_view text, ConfigErr
     return errors.Add(parsed.error().source().begin.line,
                       fmt::format("isn't TOML: {}.", EscapeText(parsed.error().description())));
   }
-  TableReader reader(schema, errors, digests, begin, read);
+  TableReader reader(schema, errors, settings, begin, read);
   reader.ReadSection(parsed.table(), "", "");
   reader.RequireKeys(parsed.table());
 }
@@ -271,22 +297,71 @@ std::string ConfigReference(const ConfigSchema& schema) {
   return out;
 }
 
-std::vector<std::string> ChangedInitOnlyKeys(const ConfigSchema& schema,
-                                             const ConfigDigests& running,
-                                             const ConfigDigests& wanted) {
-  std::set<std::string> changed;
-  const auto compare = [&](const ConfigDigests& a, const ConfigDigests& b) {
-    for (const auto& [path, digest] : a) {
+ConfigDifference CompareConfigs(const ConfigSchema& schema, const ConfigSettings& running,
+                                const ConfigSettings& wanted) {
+  std::set<std::string> reloadable;
+  std::set<std::string> init_only;
+  const auto compare = [&](const ConfigSettings& a, const ConfigSettings& b) {
+    for (const auto& [path, setting] : a) {
       const auto other = b.find(path);
-      if (other == b.end() || other->second != digest) changed.insert(KeyOfPath(path));
+      if (other != b.end() && other->second.digest == setting.digest) continue;
+      const SettingPath at(path);
+      (IsReloadable(schema, path) ? reloadable : init_only).insert(KeyText(at.section, at.name));
     }
   };
   compare(running, wanted);
   compare(wanted, running);
-  for (const ConfigKey& key : schema.keys) {
-    if (key.reloadable) changed.erase(fmt::format("[{}] {}", key.section, key.name));
+  return {{reloadable.begin(), reloadable.end()}, {init_only.begin(), init_only.end()}};
+}
+
+std::vector<std::string> ChangedInitOnlyKeys(const ConfigSchema& schema,
+                                             const ConfigSettings& running,
+                                             const ConfigSettings& wanted) {
+  return CompareConfigs(schema, running, wanted).init_only;
+}
+
+ConfigSettings ReloadedSettings(const ConfigSchema& schema, const ConfigSettings& running,
+                                const ConfigSettings& wanted) {
+  ConfigSettings reloaded;
+  for (const auto& [path, setting] : running) {
+    if (!IsReloadable(schema, path)) reloaded.emplace(path, setting);
   }
-  return {changed.begin(), changed.end()};
+  for (const auto& [path, setting] : wanted) {
+    if (IsReloadable(schema, path)) reloaded.emplace(path, setting);
+  }
+  return reloaded;
+}
+
+std::vector<ConfigEntry> ConfigEntries(const ConfigSchema& schema, const ConfigSettings& settings) {
+  std::map<std::string_view, size_t> times;  // that a [[section]] stands
+  for (const auto& [path, setting] : settings) {
+    const SettingPath at(path);
+    times[at.section] = std::max(times[at.section], at.index + 1);
+  }
+  std::vector<ConfigEntry> entries;
+  const auto add = [&](const ConfigKey& key, const std::string& section, const std::string& path) {
+    const auto found = settings.find(path);
+    entries.push_back({&key, section, found == settings.end() ? nullptr : &found->second});
+  };
+  for (auto key = schema.keys.begin(); key != schema.keys.end();) {
+    const auto end = std::find_if(key, schema.keys.end(), [&](const ConfigKey& other) {
+      return other.section != key->section;
+    });
+    if (FindRepeated(schema, key->section) == nullptr) {
+      for (auto k = key; k != end; ++k) {
+        add(*k, std::string(k->section), fmt::format("{}.{}", k->section, k->name));
+      }
+    } else {
+      for (size_t i = 0; i < times[key->section]; ++i) {
+        for (auto k = key; k != end; ++k) {
+          add(*k, fmt::format("{}#{}", k->section, i + 1),
+              fmt::format("{}#{}.{}", k->section, i, k->name));
+        }
+      }
+    }
+    key = end;
+  }
+  return entries;
 }
 
 void ReadLogLevel(const ConfigValue& value, LogLevel& out) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -25,7 +26,8 @@ struct ConfigKey {
   std::string_view standard;  // the default, in TOML, or in words within parentheses
   std::string_view example;   // in TOML
   bool required = false;
-  bool reloadable = false;   // by SIGHUP; else read at start alone
+  bool reloadable = false;   // by SIGHUP or the admin API; else read at start alone
+  bool secret = false;       // its value is shown to nobody
   std::string_view meaning;  // one or two sentences
 };
 
@@ -41,16 +43,47 @@ struct ConfigSchema {
   std::vector<RepeatedSection> repeated;
 };
 
-// "section.key" (or "section#2.key") to a digest of its value.
-using ConfigDigests = std::map<std::string, size_t>;
+// A key that stands in a file.
+struct ConfigSetting {
+  std::string toml;   // its value; empty if the key is secret
+  size_t digest = 0;  // of its value
+  uint32_t line = 0;
+};
+// By "section.key"; the keys of the second [[section]] are "section#1.key".
+using ConfigSettings = std::map<std::string, ConfigSetting>;
 
 // The reference of all keys, as Markdown.
 std::string ConfigReference(const ConfigSchema& schema);
 
-// The keys whose values differ and that only a restart brings into force, as "[section] key".
+// The keys whose values differ, as "[section] key", in the order of their names.
+struct ConfigDifference {
+  std::vector<std::string> reloadable;
+  std::vector<std::string> init_only;  // only a restart brings them into force
+};
+ConfigDifference CompareConfigs(const ConfigSchema& schema, const ConfigSettings& running,
+                                const ConfigSettings& wanted);
+// What came, or would come, of a reload.
+struct ConfigChange {
+  ConfigDifference keys;
+  std::vector<std::string> warnings;  // one sentence each
+};
+// CompareConfigs().init_only.
 std::vector<std::string> ChangedInitOnlyKeys(const ConfigSchema& schema,
-                                             const ConfigDigests& running,
-                                             const ConfigDigests& wanted);
+                                             const ConfigSettings& running,
+                                             const ConfigSettings& wanted);
+// What is in force once `wanted` was reloaded by who runs with `running`.
+ConfigSettings ReloadedSettings(const ConfigSchema& schema, const ConfigSettings& running,
+                                const ConfigSettings& wanted);
+
+// A key and what is in force of it, for an operator.
+struct ConfigEntry {
+  const ConfigKey* key = nullptr;
+  std::string section;  // as key->section, but "interface#2" is the second [[interface]]
+  const ConfigSetting* setting = nullptr;  // null: the key's default
+};
+// Every key, in the order of the reference; those of a [[section]] for each time that it stands.
+// Views both arguments.
+std::vector<ConfigEntry> ConfigEntries(const ConfigSchema& schema, const ConfigSettings& settings);
 
 struct ConfigText {
   std::string text;  // at most kMaxConfigSize + 64 KiB: longer is refused by who parses it

@@ -21,9 +21,10 @@ struct Pet {
 struct PetConfig {
   std::vector<Pet> pets;
   std::string owner;
+  std::string door_code;
   int depth = 0;
   std::vector<std::string> warnings;
-  ConfigDigests digests;
+  ConfigSettings settings;
 };
 
 const ConfigReader<PetConfig>& Reader() {
@@ -51,6 +52,15 @@ const ConfigReader<PetConfig>& Reader() {
         .reloadable = true,
         .meaning = "Who pays."},
        [](const ConfigValue& v, PetConfig& c) { v.Read(c.owner); }},
+      {{.section = "house",
+        .name = "door_code",
+        .type = "a string",
+        .standard = "(none)",
+        .example = "\"1234\"",
+        .reloadable = true,
+        .secret = true,
+        .meaning = "How to get in."},
+       [](const ConfigValue& v, PetConfig& c) { v.Read(c.door_code); }},
       {{.section = "garden.pond",
         .name = "depth",
         .type = "an integer",
@@ -110,18 +120,59 @@ TEST(ConfigReader, SaysWhatIsWrongWithARepeatedSection) {
 }
 
 TEST(ConfigReader, KnowsWhatOnlyARestartBringsIntoForce) {
-  const auto digests = [](std::string_view text) {
+  const auto settings = [](std::string_view text) {
     const auto config = Reader().Parse(text, "p.toml", {});
     EXPECT_TRUE(config.ok()) << config.status();
-    return config->digests;
+    return config->settings;
   };
-  const auto before = digests("[[pet]]\nname = \"a\"\n[house]\nowner = \"x\"\n");
+  const auto before = settings("[[pet]]\nname = \"a\"\n[house]\nowner = \"x\"\n");
   EXPECT_THAT(ChangedInitOnlyKeys(Reader().schema(), before,
-                                  digests("[[pet]]\nname = \"a\"\n[house]\nowner = \"y\"\n")),
+                                  settings("[[pet]]\nname = \"a\"\n[house]\nowner = \"y\"\n")),
               IsEmpty());
   EXPECT_THAT(ChangedInitOnlyKeys(Reader().schema(), before,
-                                  digests("[[pet]]\nname = \"b\"\n[garden.pond]\ndepth = 1\n")),
+                                  settings("[[pet]]\nname = \"b\"\n[garden.pond]\ndepth = 1\n")),
               ElementsAre("[garden.pond] depth", "[pet] name"));
+}
+
+TEST(ConfigReader, TellsWhatAReloadBringsIntoForce) {
+  const auto settings = [](std::string_view text) {
+    const auto config = Reader().Parse(text, "p.toml", {});
+    EXPECT_TRUE(config.ok()) << config.status();
+    return config->settings;
+  };
+  const auto running = settings("[[pet]]\nname = \"a\"\n[house]\ndoor_code = \"1234\"\n");
+  const auto wanted = settings(
+      "[[pet]]\nname = \"b\"\n[house]\nowner = \"x\"\ndoor_code = "
+      "\"4321\"\n[garden.pond]\ndepth=1\n");
+  const ConfigDifference difference = CompareConfigs(Reader().schema(), running, wanted);
+  EXPECT_THAT(difference.reloadable, ElementsAre("[house] door_code", "[house] owner"));
+  EXPECT_THAT(difference.init_only, ElementsAre("[garden.pond] depth", "[pet] name"));
+
+  const auto reloaded = ReloadedSettings(Reader().schema(), running, wanted);
+  EXPECT_THAT(CompareConfigs(Reader().schema(), reloaded, wanted).reloadable, IsEmpty());
+  EXPECT_THAT(CompareConfigs(Reader().schema(), reloaded, running).init_only, IsEmpty());
+  // A reloadable key that is gone is at its default again.
+  EXPECT_FALSE(ReloadedSettings(Reader().schema(), wanted, running).contains("house.owner"));
+}
+
+TEST(ConfigReader, ListsEveryKeyWithWhatIsInForceAndNoSecret) {
+  const auto config = Reader().Parse(
+      "[house]\nowner = \"x\"\ndoor_code = \"1234\"\n[[pet]]\nname = \"a\"\n\n[[pet]]\nlegs = "
+      "2\nname = \"b\"\n",
+      "p.toml", {});
+  ASSERT_TRUE(config.ok()) << config.status();
+  std::vector<std::string> lines;
+  for (const ConfigEntry& entry : ConfigEntries(Reader().schema(), config->settings)) {
+    lines.push_back(
+        fmt::format("{} {} = {}", entry.section, entry.key->name,
+                    entry.setting == nullptr
+                        ? "default"
+                        : fmt::format("{} at {}", entry.setting->toml, entry.setting->line)));
+  }
+  EXPECT_THAT(
+      lines, ElementsAre("pet#1 name = 'a' at 5", "pet#1 legs = default", "pet#2 name = 'b' at 9",
+                         "pet#2 legs = 2 at 8", "house owner = 'x' at 2", "house door_code =  at 3",
+                         "garden.pond depth = default"));
 }
 
 TEST(ConfigReference, WritesSectionsAsTheyAreWritten) {

@@ -4,7 +4,7 @@
 // A daemon has a table of ConfigKeyReader<Config>, its [[sections]] as
 // RepeatedSectionReader<Config>, and a check of what no key can tell by itself;
 // ConfigReader<Config> makes a Config of a file. Config has two members for it:
-// `std::vector<std::string> warnings` and `ConfigDigests digests`.
+// `std::vector<std::string> warnings` and `ConfigSettings settings`.
 #pragma once
 
 #include <fmt/format.h>
@@ -220,7 +220,7 @@ struct RepeatedSectionReader {
 
 // Reads `text` by the schema: `begin` gets the index of a repeated section, `read` that of a key.
 void ReadConfigText(const ConfigSchema& schema, std::string_view text, ConfigErrors& errors,
-                    ConfigDigests& digests, const std::function<void(size_t)>& begin,
+                    ConfigSettings& settings, const std::function<void(size_t)>& begin,
                     const std::function<void(size_t, const ConfigValue&)>& read);
 
 template <typename Config>
@@ -244,7 +244,7 @@ class ConfigReader {
   absl::StatusOr<Config> Parse(std::string_view text, std::string_view name, Config config) const {
     ConfigErrors errors(name);
     ReadConfigText(
-        schema_, text, errors, config.digests, [&](size_t i) { repeated_[i].begin(config); },
+        schema_, text, errors, config.settings, [&](size_t i) { repeated_[i].begin(config); },
         [&](size_t i, const ConfigValue& value) { keys_[i].read(value, config); });
     if (errors.empty()) check_(config, errors);
     if (!errors.empty()) return errors.ToStatus();

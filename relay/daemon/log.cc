@@ -15,20 +15,6 @@
 namespace sotto {
 namespace {
 
-std::string_view LevelName(LogLevel level) {
-  switch (level) {
-    case LogLevel::kDebug:
-      return "debug";
-    case LogLevel::kInfo:
-      return "info";
-    case LogLevel::kWarning:
-      return "warning";
-    case LogLevel::kError:
-      return "error";
-  }
-  return "error";
-}
-
 int SyslogPriority(LogLevel level) {
   switch (level) {
     case LogLevel::kDebug:
@@ -188,6 +174,28 @@ void ConfigureLog(const LogOptions& options) {
   TheSink().logger->set_level(SpdlogLevel(options.level));
 }
 
+std::string_view LogLevelName(LogLevel level) {
+  switch (level) {
+    case LogLevel::kDebug:
+      return "debug";
+    case LogLevel::kInfo:
+      return "info";
+    case LogLevel::kWarning:
+      return "warning";
+    case LogLevel::kError:
+      return "error";
+  }
+  return "error";
+}
+
+std::optional<LogLevel> ParseLogLevel(std::string_view name) {
+  for (const LogLevel level :
+       {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarning, LogLevel::kError}) {
+    if (name == LogLevelName(level)) return level;
+  }
+  return std::nullopt;
+}
+
 bool LogEnabled(LogLevel level) { return TheSink().logger->should_log(SpdlogLevel(level)); }
 
 void Log(LogLevel level, std::string_view message, std::initializer_list<LogField> fields) {
@@ -210,8 +218,8 @@ std::string RenderLogLine(LogFormat format, LogPrefix prefix,
                           std::string_view message, std::initializer_list<LogField> fields) {
   std::string line;
   if (format == LogFormat::kJson) {
-    line =
-        fmt::format(R"({{"time":"{}","level":"{}","message":)", Timestamp(time), LevelName(level));
+    line = fmt::format(R"({{"time":"{}","level":"{}","message":)", Timestamp(time),
+                       LogLevelName(level));
     AppendQuoted(line, message);
     for (const LogField& field : fields) {
       line += fmt::format(",\"{}\":", field.name);
@@ -222,7 +230,7 @@ std::string RenderLogLine(LogFormat format, LogPrefix prefix,
   }
   line = prefix == LogPrefix::kSyslogPriority
              ? fmt::format("<{}>", SyslogPriority(level))
-             : fmt::format("{} {} ", Timestamp(time), LevelName(level));
+             : fmt::format("{} {} ", Timestamp(time), LogLevelName(level));
   AppendEscaped(line, message);
   for (const LogField& field : fields) {
     line += fmt::format(" {}=", field.name);

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -54,6 +55,10 @@ void ConfigureLog(const LogOptions& options);
 // Any thread, but no worker on its way with packets: it takes a lock and writes.
 void Log(LogLevel level, std::string_view message, std::initializer_list<LogField> fields = {});
 bool LogEnabled(LogLevel level);
+
+// "debug", "info", "warning", "error"; nothing for any other word.
+std::string_view LogLevelName(LogLevel level);
+std::optional<LogLevel> ParseLogLevel(std::string_view name);
 
 // `text` with whatever isn't printable as JSON escapes (\\n, \\u001b), fit to stand between double
 // quotes.

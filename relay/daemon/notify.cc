@@ -27,6 +27,13 @@ void Notifier::Reloading() {
 
 void Notifier::Stopping() { sd_notify(0, "STOPPING=1"); }
 
+void Notifier::Draining(std::string_view status) {
+  constexpr std::chrono::microseconds kUntilTheNext = std::chrono::seconds(15);
+  sd_notify(
+      0, fmt::format("STOPPING=1\nSTATUS={}\nEXTEND_TIMEOUT_USEC={}", status, kUntilTheNext.count())
+             .c_str());
+}
+
 void Notifier::Alive(std::chrono::steady_clock::time_point now) {
   if (watchdog_.count() == 0 || now - fed_ < watchdog_ / 3) return;
   fed_ = now;

@@ -13,6 +13,9 @@ class Notifier {
   void Ready(std::string_view status);
   void Reloading();  // Ready() follows
   void Stopping();
+  // Instead, while the end takes its time: call it every second. The service manager waits on, for
+  // however long its unit would.
+  void Draining(std::string_view status);
   // Call it often while all is well: feeds the watchdog, if the unit asks for one.
   void Alive(std::chrono::steady_clock::time_point now);
 

@@ -58,6 +58,10 @@ class FakeRelay final : public relay::v1::CallControl::Service {
     relay_.set_max_allocations(most);
     relay_.set_call_policy(call_policy);
   }
+  void SetDraining(bool draining) {
+    std::lock_guard lock(mutex_);
+    relay_.set_draining(draining);
+  }
   // The next ArmCalls fail.
   void FailArms(int times, grpc::StatusCode code) {
     std::lock_guard lock(mutex_);

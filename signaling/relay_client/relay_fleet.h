@@ -44,7 +44,7 @@ struct RelayCredential {
 using RelayIndex = uint32_t;  // into the configured relays
 
 struct RelayHealth {
-  bool well = false;  // answered lately, runs the policy `call`, and has room
+  bool well = false;  // answered lately, runs the policy `call`, has room, and doesn't drain
   uint32_t allocations = 0;
   uint32_t max_allocations = 0;
 };

@@ -140,11 +140,15 @@ TEST_F(RelayFleetTest, ChoosesTheLeastLoadedOfThoseThatAreWell) {
   AddRelay().SetLoad(100, 1000);
   AddRelay().SetLoad(0, 1000, /*call_policy=*/false);
   AddRelay().SetLoad(1000, 1000);
+  FakeRelay& draining = AddRelay();
+  draining.SetLoad(0, 1000);
+  draining.SetDraining(true);
   StartFleet();
   ASSERT_TRUE(EventuallyWell(0) && EventuallyWell(1));
-  EXPECT_TRUE(Eventually([&] { return fleet->Health(3).max_allocations == 1000; }));
-  EXPECT_FALSE(fleet->Health(2).well);
-  EXPECT_FALSE(fleet->Health(3).well);
+  for (const size_t unwell : {2, 3, 4}) {
+    EXPECT_TRUE(Eventually([&] { return fleet->Health(unwell).max_allocations == 1000; }));
+    EXPECT_FALSE(fleet->Health(unwell).well);
+  }
   EXPECT_EQ(fleet->Health(1).allocations, 100u);
   for (int i = 0; i < 50; ++i) EXPECT_EQ(fleet->Choose(), 1u);
 }

@@ -169,7 +169,8 @@ void RelayLink::Poll() {
 void RelayLink::OnPolled(const grpc::Status& status, const api::Relay& relay) {
   RelayHealth health;
   if (status.ok()) {
-    health = {.well = relay.call_policy() && relay.allocations() < relay.max_allocations(),
+    health = {.well = relay.call_policy() && !relay.draining() &&
+                      relay.allocations() < relay.max_allocations(),
               .allocations = relay.allocations(),
               .max_allocations = relay.max_allocations()};
     if (!relay.call_policy() && !std::exchange(warned_of_policy_, true)) {

@@ -298,6 +298,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .standard = "(none)",
       .example = "\"one of its [turn.auth] shared_secrets\"",
       .required = true,
+      .secret = true,
       .meaning = "What credentials are minted with: one of its `[turn.auth] shared_secrets`."},
      [](const ConfigValue& v, SignaldConfig& c) { v.Read(c.relays.back().secret); }},
     {{.section = "relay",
@@ -515,7 +516,7 @@ std::string ConfigReference() { return sotto::ConfigReference(TheReader().schema
 
 std::vector<std::string> ChangedInitOnlyKeys(const SignaldConfig& running,
                                              const SignaldConfig& wanted) {
-  return sotto::ChangedInitOnlyKeys(TheReader().schema(), running.digests, wanted.digests);
+  return sotto::ChangedInitOnlyKeys(TheReader().schema(), running.settings, wanted.settings);
 }
 
 }  // namespace sotto::signaling

@@ -55,7 +55,7 @@ struct SignaldConfig {
   LogOptions log;
 
   std::vector<std::string> warnings;
-  ConfigDigests digests;
+  ConfigSettings settings;
 };
 
 // Reads and checks a configuration. `name` is the file's name for messages. INVALID_ARGUMENT with

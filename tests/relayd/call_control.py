@@ -5,38 +5,15 @@ prints the answer, or the status' name and message and ends with 1.
 """
 
 import argparse
-import importlib
 import ipaddress
 import pathlib
 import queue
-import subprocess
 import sys
-import tempfile
 import threading
 
-import grpc
+from admin import Services, grpc, relay_pb as pb
 
-# Tests fork, to run programs. gRPC 1.51 aborts if that happens while it shuts down, which it does
-# whenever the last channel is closed: so one stays.
-_KEPT = grpc.insecure_channel("unix:/nonexistent")
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 _SERVICE = "sotto.relay.v1.CallControl"
-
-
-def _load_messages():
-    """relay_pb2, made anew: Debian has protoc, but no plugin for Python's gRPC stubs."""
-    with tempfile.TemporaryDirectory(prefix="sotto-proto-") as folder:
-        subprocess.run(["protoc", f"--python_out={folder}", f"-I{ROOT}/relay/api", "relay.proto"],
-                       check=True)
-        sys.path.insert(0, folder)
-        try:
-            return importlib.import_module("relay_pb2")
-        finally:
-            sys.path.remove(folder)
-
-
-pb = _load_messages()
 _KINDS = {pb.LegEvent.KIND_STANDING: "standing", pb.LegEvent.KIND_ALLOCATED: "allocated",
           pb.LegEvent.KIND_ENDED: "ended", pb.LegEvent.KIND_ALL_STANDING: "all standing"}
 
@@ -47,17 +24,8 @@ def leg_of(message):
     return f"{message.call}/{'ab'[message.side - 1]}", relayed
 
 
-class CallControl:
+class CallControl(Services):
     """Errors are grpc.RpcError."""
-
-    def __init__(self, target, credentials=None):
-        # A connection of its own, each time.
-        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
-        self.channel = (grpc.secure_channel(target, credentials, options) if credentials
-                        else grpc.insecure_channel(target, options))
-
-    def close(self):
-        self.channel.close()
 
     def _call(self, method, request, answer, timeout=10):
         return self.channel.unary_unary(

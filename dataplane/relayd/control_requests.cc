@@ -1,0 +1,55 @@
+#include "dataplane/relayd/control_requests.h"
+
+#include <string>
+#include <utility>
+
+namespace sotto::dataplane {
+
+grpc::Status ToGrpc(const absl::Status& status) {
+  if (status.ok()) return grpc::Status::OK;
+  return {static_cast<grpc::StatusCode>(status.code()),
+          std::string(status.message().data(), status.message().size())};
+}
+
+grpc::Status Unavailable() {
+  return {grpc::StatusCode::UNAVAILABLE,
+          "the relay is stopping, or has more requests than it takes; try again"};
+}
+
+grpc::ServerUnaryReactor* ControlRequests::Do(grpc::CallbackServerContext* context, Work work) {
+  return DoInSteps(context, std::move(work));
+}
+
+grpc::ServerUnaryReactor* ControlRequests::DoInSteps(grpc::CallbackServerContext* context,
+                                                     Step step) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  if (waiting_.fetch_add(1) < most_ &&
+      tasks_.Post(
+          [this, reactor, step = std::make_shared<Step>(std::move(step))](
+              relay::Server& server, const relay::Now& now) { Run(step, reactor, server, now); })) {
+    return reactor;
+  }
+  waiting_.fetch_sub(1);
+  reactor->Finish(Unavailable());
+  return reactor;
+}
+
+void ControlRequests::Run(const std::shared_ptr<Step>& step, grpc::ServerUnaryReactor* reactor,
+                          relay::Server& server, const relay::Now& now) {
+  if (const std::optional<absl::Status> status = (*step)(server, now)) {
+    Finish(reactor, ToGrpc(*status));
+  } else if (!tasks_.PostMore([this, step, reactor](relay::Server& s, const relay::Now& n) {
+               Run(step, reactor, s, n);
+             })) {
+    Finish(reactor, Unavailable());
+  }
+}
+
+void ControlRequests::Finish(grpc::ServerUnaryReactor* reactor, grpc::Status status) {
+  run_in_grpc_([this, reactor, status = std::move(status)] {
+    waiting_.fetch_sub(1);
+    reactor->Finish(status);
+  });
+}
+
+}  // namespace sotto::dataplane

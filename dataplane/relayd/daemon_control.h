@@ -1,0 +1,31 @@
+// The service Daemon (relay/api/daemon_service.h) of sotto-relayd.
+#pragma once
+
+#include <string>
+
+#include "dataplane/relayd/control_requests.h"
+#include "dataplane/relayd/running_config.h"
+#include "relay/api/daemon_service.h"
+
+namespace sotto::dataplane {
+
+class DaemonControl final : public ControlService {
+ public:
+  // `config` is control's; it and `requests` must outlive the object.
+  DaemonControl(std::string version, RunningConfig& config, ControlRequests& requests);
+
+  grpc::Service& grpc_service() override { return service_; }
+  // From here on time counts.
+  void Attach(relay::Server& server, const relay::Now& now) override;
+
+ private:
+  DaemonHooks Hooks(std::string version, ControlRequests& requests);
+
+  RunningConfig& config_;
+  relay::Server* server_ = nullptr;     // control's
+  relay::MonotonicMs attached_at_ = 0;  // control's
+  relay::MonotonicMs now_ = 0;          // control's: of the work that is being done
+  DaemonService service_;
+};
+
+}  // namespace sotto::dataplane

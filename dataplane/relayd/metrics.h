@@ -1,0 +1,36 @@
+// What sotto-relayd tells Prometheus. The names are the contract of deploy/prometheus.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <utility>
+
+#include "dataplane/observe/relay_view.h"
+#include "dataplane/relayd/control_tasks.h"
+#include "relay/daemon/metrics_families.h"
+
+namespace sotto::dataplane {
+
+class RelayMetrics {
+ public:
+  // `relay` must outlive the object and `tasks`, and `tasks` the object. Control is given
+  // `patience` to tell what it knows; beyond, a scrape is answered without that.
+  RelayMetrics(std::string version, const RelayView& relay, ControlTasks& tasks,
+               std::chrono::milliseconds patience = std::chrono::milliseconds(500))
+      : version_(std::move(version)), relay_(relay), tasks_(tasks), patience_(patience) {}
+
+  // Any thread but control's.
+  void Collect(MetricFamilies& families) const;
+
+ private:
+  void CollectWorkers(MetricFamilies& families) const;
+  void CollectPackets(MetricFamilies& families) const;
+  void CollectPorts(MetricFamilies& families) const;
+
+  const std::string version_;
+  const RelayView& relay_;
+  ControlTasks& tasks_;
+  const std::chrono::milliseconds patience_;
+};
+
+}  // namespace sotto::dataplane

@@ -1,0 +1,326 @@
+#include "dataplane/relayd/running_config.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "relay/auth/credential.h"
+#include "relay/daemon/log.h"
+#include "relay/turn/call_name.h"
+
+namespace sotto::dataplane {
+namespace {
+
+constexpr size_t kMaxPassword = 1024;
+constexpr uint64_t kMaxValid = uint64_t{10} * 366 * 24 * 3600;
+constexpr std::string_view kTlsKeys[] = {"tls_ca", "tls_cert", "tls_key"};
+
+std::string Text(const absl::Status& status) {
+  return {status.message().data(), status.message().size()};
+}
+
+absl::Status Wrong(const absl::Status& status) { return absl::InvalidArgumentError(Text(status)); }
+
+size_t DigestOf(const TlsPem& pem) {
+  return std::hash<std::string>{}(fmt::format("{}\n{}\n{}", pem.ca, pem.cert, pem.key));
+}
+
+void AddOnce(std::vector<std::string>& keys, std::string key) {
+  const auto place = std::ranges::lower_bound(keys, key);
+  if (place == keys.end() || *place != key) keys.insert(place, std::move(key));
+}
+
+bool IsPrintable(std::string_view text) {
+  return std::ranges::none_of(
+      text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+}
+
+// What of it is in force once it is reloaded.
+RelaydConfig Reloaded(const RelaydConfig& running, const RelaydConfig& wanted) {
+  RelaydConfig next = running;
+  next.server = running.server.Reloaded(wanted.server);
+  next.server.auth.may_be_empty = running.server.auth.may_be_empty;  // goes with init-only `file`
+  next.log = wanted.log;
+  next.drain_s = wanted.drain_s;
+  next.warnings = wanted.warnings;
+  next.settings = ReloadedSettings(RelaydConfigSchema(), running.settings, wanted.settings);
+  if (running.admin.listen && wanted.admin.listen) {
+    next.admin.tls = wanted.admin.tls;
+    return next;
+  }
+  for (const std::string_view key : kTlsKeys) {
+    const std::string path = fmt::format("admin.{}", key);
+    next.settings.erase(path);
+    if (const auto kept = running.settings.find(path); kept != running.settings.end()) {
+      next.settings.insert(*kept);
+    }
+  }
+  return next;
+}
+
+}  // namespace
+
+RunningConfig::RunningConfig(std::string path, RelaydConfig config, KeptCredentials kept)
+    : path_(std::move(path)),
+      config_(std::move(config)),
+      kept_(std::move(kept)),
+      log_(config_.log) {}
+
+absl::StatusOr<RunningConfig> RunningConfig::Load(std::string path, RelaydConfig config) {
+  // As one that differs in nothing, so that the start and a reload find the same things wrong.
+  RunningConfig running(std::move(path), std::move(config), {});
+  absl::StatusOr<Prepared> prepared = running.Prepare(running.config_);
+  if (!prepared.ok()) return Wrong(prepared.status());
+  running.config_.warnings = prepared->change.warnings;
+  running.kept_ = std::move(prepared->kept);
+  if (prepared->tls) running.tls_digest_ = DigestOf(*prepared->tls);
+  return running;
+}
+
+relay::ServerOptions RunningConfig::OptionsOf(const RelaydConfig& config,
+                                              const KeptCredentials& kept) {
+  relay::ServerOptions options = config.server;
+  options.auth = Merged(config.server.auth, kept);
+  return options;
+}
+
+absl::StatusOr<RunningConfig::Prepared> RunningConfig::Prepare(const RelaydConfig& wanted) const {
+  Prepared prepared{.config = Reloaded(config_, wanted), .kept = {}, .tls = {}, .change = {}};
+  ConfigChange& change = prepared.change;
+  change.keys = CompareConfigs(RelaydConfigSchema(), config_.settings, wanted.settings);
+  change.warnings = wanted.warnings;
+
+  if (!config_.credential_file.empty()) {
+    absl::StatusOr<KeptCredentials> kept = LoadCredentials(config_.credential_file);
+    if (!kept.ok()) return kept.status();
+    prepared.kept = *std::move(kept);
+    const std::vector<std::string>& more = prepared.kept.warnings;
+    change.warnings.insert(change.warnings.end(), more.begin(), more.end());
+    if (!(prepared.kept == kept_)) AddOnce(change.keys.reloadable, "[turn.auth] file");
+    const auto twice = std::ranges::count_if(prepared.kept.users, [&](const auto& user) {
+      return prepared.config.server.auth.users.contains(user.first);
+    });
+    if (twice > 0) {
+      change.warnings.push_back(
+          fmt::format("{} user{} in [turn.auth] users and in {} too; what the configuration says "
+                      "is in force, so remove the other.",
+                      twice, twice == 1 ? " stands" : "s stand", config_.credential_file));
+    }
+  }
+
+  if (prepared.config.admin.listen) {
+    absl::StatusOr<TlsPem> tls = ReadTlsFiles(prepared.config.admin.tls);
+    if (!tls.ok()) {
+      return absl::Status(tls.status().code(), "[admin] listen: " + Text(tls.status()));
+    }
+    if (tls->key_readable_by_others) {
+      change.warnings.push_back(ReadableByOthersWarning(prepared.config.admin.tls.key));
+    }
+    if (DigestOf(*tls) != tls_digest_) AddOnce(change.keys.reloadable, "[admin] tls_cert");
+    prepared.tls = *std::move(tls);
+  } else {
+    // They come into force with `listen`, at the next start.
+    std::erase_if(change.keys.reloadable, [&](const std::string& key) {
+      if (!key.starts_with("[admin] tls_")) return false;
+      AddOnce(change.keys.init_only, key);
+      return true;
+    });
+  }
+
+  const relay::ServerOptions options = OptionsOf(prepared.config, prepared.kept);
+  if (absl::Status valid = options.Validate(); !valid.ok()) {
+    return absl::InvalidArgumentError(fmt::format("{}: {}.", path_, Text(valid)));
+  }
+  return prepared;
+}
+
+absl::StatusOr<ConfigChange> RunningConfig::Check(const RelaydConfig& wanted) const {
+  absl::StatusOr<Prepared> prepared = Prepare(wanted);
+  if (!prepared.ok()) return Wrong(prepared.status());
+  return std::move(prepared->change);
+}
+
+absl::StatusOr<RunningConfig::Prepared> RunningConfig::ReadAgain() const {
+  const absl::StatusOr<RelaydConfig> wanted = LoadConfig(path_);
+  if (!wanted.ok()) return wanted.status();
+  return Prepare(*wanted);
+}
+
+absl::StatusOr<ConfigChange> RunningConfig::Reload(relay::Server& server) {
+  absl::StatusOr<Prepared> prepared = ReadAgain();
+  absl::Status status = prepared.status();
+  if (status.ok()) status = server.Reconfigure(OptionsOf(prepared->config, prepared->kept));
+  if (!status.ok()) {
+    Log(LogLevel::kError, "The configuration was not reloaded; nothing has changed.",
+        {{"error", Text(status)}});
+    return Wrong(status);
+  }
+  config_ = std::move(prepared->config);
+  kept_ = std::move(prepared->kept);
+  log_ = config_.log;
+  if (effects_.log) effects_.log(log_);
+  if (prepared->tls) {
+    tls_digest_ = DigestOf(*prepared->tls);
+    if (effects_.tls) effects_.tls(*std::move(prepared->tls));
+  }
+  const ConfigChange& change = prepared->change;
+  for (const std::string& warning : change.warnings) Log(LogLevel::kWarning, warning);
+  for (const std::string& key : change.keys.init_only) {
+    Log(LogLevel::kWarning, "A changed key takes effect only at the next start.", {{"key", key}});
+  }
+  Log(LogLevel::kInfo, "The configuration is reloaded.",
+      {{"changed", fmt::format("{}", fmt::join(change.keys.reloadable, ", "))}});
+  return change;
+}
+
+LogLevel RunningConfig::SetLogLevel(LogLevel level) {
+  const LogLevel previous = std::exchange(log_.level, level);
+  if (effects_.log) effects_.log(log_);
+  return previous;
+}
+
+absl::Status RunningConfig::CheckKept(std::string_view what) const {
+  if (!config_.credential_file.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      fmt::format("the relay has no file to keep {} in; set [turn.auth] file and start it anew, or "
+                  "change the configuration and reload",
+                  what));
+}
+
+absl::Status RunningConfig::Keep(relay::Server& server, KeptCredentials kept) {
+  const relay::ServerOptions options = OptionsOf(config_, kept);
+  if (absl::Status status = options.Validate(); !status.ok()) return status;
+  if (absl::Status status = SaveCredentials(config_.credential_file, kept); !status.ok()) {
+    return absl::Status(absl::StatusCode::kUnavailable, status.message());
+  }
+  kept_ = std::move(kept);
+  return server.Reconfigure(options);
+}
+
+std::string RunningConfig::RandomText(size_t bytes) {
+  std::vector<uint8_t> random(bytes);
+  random_->Fill(random);
+  std::string text(4 * (bytes + 2) / 3 + 1, '\0');
+  const int size = EVP_EncodeBlock(reinterpret_cast<uint8_t*>(text.data()), random.data(),
+                                   static_cast<int>(bytes));
+  text.resize(static_cast<size_t>(size));
+  // base64url (RFC 4648, section 5): fits shells, URLs and TOML as it is.
+  std::ranges::replace(text, '+', '-');
+  std::ranges::replace(text, '/', '_');
+  std::erase(text, '=');
+  return text;
+}
+
+absl::StatusOr<std::string> RunningConfig::AddUser(relay::Server& server, std::string_view name,
+                                                   std::string_view password) {
+  if (absl::Status status = CheckKept("users"); !status.ok()) return status;
+  if (name.empty() || name.size() > relay::kMaxUsernameSize || !IsPrintable(name)) {
+    return absl::InvalidArgumentError(fmt::format(
+        "the name must have 1 to {} bytes, and no control characters", relay::kMaxUsernameSize));
+  }
+  if (password.size() > kMaxPassword || !IsPrintable(password)) {
+    return absl::InvalidArgumentError(fmt::format(
+        "the password must have at most {} bytes, and no control characters", kMaxPassword));
+  }
+  const std::string key(name);
+  if (config_.server.auth.users.contains(key)) {
+    return absl::FailedPreconditionError(
+        fmt::format("user \"{}\" stands in {}; change it there, and reload", name, path_));
+  }
+  if (kept_.users.contains(key)) {
+    return absl::AlreadyExistsError(fmt::format(
+        "there is a user \"{}\" already; remove it first, or choose another name", name));
+  }
+  if (kept_.users.size() >= kMaxKeptUsers) {
+    return absl::ResourceExhaustedError(
+        fmt::format("the relay keeps {} users, which is all that it does; remove some, or use "
+                    "time-limited credentials",
+                    kept_.users.size()));
+  }
+  const std::string made = password.empty() ? RandomText(18) : std::string();
+  KeptCredentials kept = kept_;
+  kept.users.emplace(key, password.empty() ? made : std::string(password));
+  if (absl::Status status = Keep(server, std::move(kept)); !status.ok()) return status;
+  return made;
+}
+
+absl::StatusOr<uint32_t> RunningConfig::RemoveUser(relay::Server& server, std::string_view name,
+                                                   bool end_allocations, const relay::Now& now) {
+  if (absl::Status status = CheckKept("users"); !status.ok()) return status;
+  const std::string key(name);
+  if (!kept_.users.contains(key)) {
+    if (config_.server.auth.users.contains(key)) {
+      return absl::FailedPreconditionError(
+          fmt::format("user \"{}\" stands in {}; remove it there, and reload", name, path_));
+    }
+    return absl::NotFoundError(fmt::format("there is no user \"{}\"", name));
+  }
+  KeptCredentials kept = kept_;
+  kept.users.erase(key);
+  if (absl::Status status = Keep(server, std::move(kept)); !status.ok()) return status;
+  if (!end_allocations) return 0;
+  std::vector<relay::LegId> legs;
+  server.ForEachAllocation(0, UINT32_MAX, false, [&](const relay::AllocationInfo& info) {
+    if (info.username == key) legs.push_back(info.id);
+  });
+  for (const relay::LegId leg : legs) server.EndAllocation(leg, now).IgnoreError();
+  return static_cast<uint32_t>(legs.size());
+}
+
+absl::StatusOr<RunningConfig::Rotation> RunningConfig::RotateSecret(relay::Server& server,
+                                                                    uint32_t keep) {
+  if (absl::Status status = CheckKept("secrets"); !status.ok()) return status;
+  if (keep >= kMaxKeptSecrets) {
+    return absl::InvalidArgumentError(
+        fmt::format("keep is {}; must be at most {}", keep, kMaxKeptSecrets - 1));
+  }
+  Rotation rotation{.secret = RandomText(32), .dropped = {}};
+  KeptCredentials kept = kept_;
+  kept.secrets.insert(kept.secrets.begin(), rotation.secret);
+  while (kept.secrets.size() > 1 + std::max(1u, keep)) {
+    rotation.dropped.push_back(SecretId(kept.secrets.back()));
+    kept.secrets.pop_back();
+  }
+  if (absl::Status status = Keep(server, std::move(kept)); !status.ok()) return status;
+  return rotation;
+}
+
+absl::StatusOr<RunningConfig::Credential> RunningConfig::Mint(std::string_view name,
+                                                              uint64_t valid_s,
+                                                              const relay::Now& now) const {
+  const relay::ServerOptions options = Options();
+  if (options.auth.shared_secrets.empty()) {
+    return absl::FailedPreconditionError(
+        "there is no shared secret to mint with; rotate the secrets to make one, or set "
+        "[turn.auth] "
+        "shared_secrets and reload");
+  }
+  if (valid_s == 0) valid_s = 24 * 3600;
+  if (valid_s > kMaxValid) {
+    return absl::InvalidArgumentError(
+        fmt::format("valid_s is {}; must be at most {} (ten years)", valid_s, kMaxValid));
+  }
+  if (options.peers.kind == relay::PeerPolicyKind::kCall && !relay::ParseCallName(name)) {
+    return absl::InvalidArgumentError(
+        "[turn.peers] policy is \"call\", so the name must be that of a leg: CALL/a or CALL/b");
+  }
+  Credential credential;
+  credential.expires_unix_s = now.unix_s + static_cast<int64_t>(valid_s);
+  credential.username = fmt::format("{}:{}", credential.expires_unix_s, name);
+  if (name.empty() || credential.username.size() > relay::kMaxUsernameSize || !IsPrintable(name)) {
+    return absl::InvalidArgumentError(
+        fmt::format("the name must have 1 to {} bytes, and no control characters",
+                    relay::kMaxUsernameSize + name.size() - credential.username.size()));
+  }
+  credential.password =
+      relay::MintTimeLimitedPassword(options.auth.shared_secrets.front(), credential.username);
+  for (const relay::TransportAddress& listen : options.listen) {
+    credential.urls.push_back(fmt::format("turn:{}?transport=udp", listen.ToString()));
+  }
+  return credential;
+}
+
+}  // namespace sotto::dataplane

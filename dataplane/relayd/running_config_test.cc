@@ -1,0 +1,344 @@
+// Reload, users and secrets: all of it or nothing.
+#include "dataplane/relayd/running_config.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "relay/auth/credential.h"
+#include "relay/turn/test_client.h"
+
+namespace sotto::dataplane {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+using testing::UnorderedElementsAre;
+
+constexpr std::string_view kConfig = R"([[interface]]
+port = "net_null0"
+addresses = ["192.0.2.10/24", "2001:db8::10/64"]
+[turn]
+realm = "example.org"
+listen = ["192.0.2.10:3478", "[2001:db8::10]:3478"]
+relay_addresses = ["192.0.2.10"]
+[turn.auth]
+users = { demo = "a-long-secret" }
+shared_secrets = ["configured"]
+file = "FOLDER/auth.toml"
+[turn.peers]
+policy = "public"
+)";
+
+class RunningConfigTest : public testing::Test {
+ protected:
+  RunningConfigTest() : folder_(testing::TempDir() + "sotto-config-XXXXXX") {
+    EXPECT_NE(mkdtemp(folder_.data()), nullptr);
+    config_path_ = folder_ + "/relayd.toml";
+    file_path_ = folder_ + "/auth.toml";
+  }
+  ~RunningConfigTest() override { std::filesystem::remove_all(folder_); }
+
+  std::string With(std::string_view from, std::string_view to) const {
+    std::string text(kConfig);
+    text.replace(text.find("FOLDER"), 6, folder_);
+    const size_t at = text.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    return text.replace(at, from.size(), to);
+  }
+  static void Write(const std::string& path, std::string_view text) {
+    std::ofstream(path) << text;
+    chmod(path.c_str(), 0600);
+  }
+  void Start(std::string_view text) {
+    Write(config_path_, text);
+    auto config = LoadConfig(config_path_);
+    ASSERT_TRUE(config.ok()) << config.status();
+    auto loaded = RunningConfig::Load(config_path_, *std::move(config));
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    running_.emplace(*std::move(loaded));
+    running_->SetEffects({.log = [this](const LogOptions& log) { logs_.push_back(log); },
+                          .tls = [this](TlsPem pem) { tls_.push_back(std::move(pem)); }});
+    server_.emplace(running_->Options(), plane_);
+  }
+  void Start() { Start(With("", "")); }
+  std::string ReloadError() {
+    const auto change = running_->Reload(*server_);
+    if (change.ok()) return "(none)";
+    EXPECT_EQ(change.status().code(), absl::StatusCode::kInvalidArgument);
+    return std::string(change.status().message());
+  }
+  int TryLogin(std::string_view name, std::string_view password) {
+    relay::TestClient client(
+        *server_,
+        {{relay::IpAddress::V4(203, 0, 113, 5), static_cast<uint16_t>(1024 + clients_++)},
+         *relay::TransportAddress::Parse("192.0.2.10:3478")},
+        std::string(name), std::string(password));
+    return client.Allocate(now_).error;
+  }
+  int TryTimeLimited(std::string_view secret) {
+    const std::string username = fmt::format("{}:somebody", now_.unix_s + 60);
+    return TryLogin(username, relay::MintTimeLimitedPassword(secret, username));
+  }
+
+  std::string folder_;
+  std::string config_path_;
+  std::string file_path_;
+  relay::NullForwardingPlane plane_;
+  std::optional<RunningConfig> running_;
+  std::optional<relay::Server> server_;
+  std::vector<LogOptions> logs_;
+  std::vector<TlsPem> tls_;
+  const relay::Now now_{.monotonic_ms = 5'000'000, .unix_s = 1'800'000'000};
+  uint16_t clients_ = 0;
+};
+
+TEST_F(RunningConfigTest, ReloadBringsIntoForceWhatItMayAndNamesTheRest) {
+  Start();
+  Write(config_path_,
+        With("users = { demo = \"a-long-secret\" }", "users = { carol = \"carols-secret\" }") +
+            "deny = [\"203.0.113.0/24\"]\n[turn.limits]\nmax_allocations_per_user = 7\n"
+            "requests_per_prefix = 9\n[log]\nlevel = \"error\"\n[process]\ndrain_s = 30\n");
+  const auto change = running_->Reload(*server_);
+  ASSERT_TRUE(change.ok()) << change.status();
+  EXPECT_THAT(change->keys.reloadable,
+              ElementsAre("[log] level", "[process] drain_s", "[turn.auth] users",
+                          "[turn.limits] max_allocations_per_user", "[turn.peers] deny"));
+  EXPECT_THAT(change->keys.init_only, ElementsAre("[turn.limits] requests_per_prefix"));
+  EXPECT_EQ(TryLogin("demo", "a-long-secret"), 401);
+  EXPECT_EQ(TryLogin("carol", "carols-secret"), 0);
+  EXPECT_THAT(server_->options().peers.deny, SizeIs(1));
+  EXPECT_EQ(server_->options().limits.max_allocations_per_user, 7u);
+  EXPECT_EQ(server_->options().limits.requests_per_prefix, 2000u);
+  EXPECT_EQ(running_->config().drain_s, 30u);
+  ASSERT_THAT(logs_, SizeIs(1));
+  EXPECT_EQ(logs_[0].level, LogLevel::kError);
+  // What is in force is told, and what isn't stays a difference.
+  EXPECT_TRUE(running_->config().settings.contains("turn.peers.deny"));
+  EXPECT_FALSE(running_->config().settings.contains("turn.limits.requests_per_prefix"));
+  const auto again = running_->Reload(*server_);
+  ASSERT_TRUE(again.ok());
+  EXPECT_THAT(again->keys.reloadable, IsEmpty());
+  EXPECT_THAT(again->keys.init_only, ElementsAre("[turn.limits] requests_per_prefix"));
+}
+
+TEST_F(RunningConfigTest, ABadFileAHundredTimesInARowChangesNothing) {
+  Start();
+  const relay::ServerOptions before = server_->options();
+  const std::pair<std::string, std::string> bad[] = {
+      {With("policy = \"public\"", "policy = \"pubic\""), "[turn.peers] policy"},
+      {With("users = {", "users = { carol = \"x\","), "the password of"},
+      {With("realm =", "realm = ["), "isn't TOML"},
+      {With("", "") + "[log]\nlevel = \"loud\"\n", "[log] level"},
+      // Good by itself, but not with what only a restart changes.
+      {With("policy = \"public\"", "policy = \"call\""), "names no leg"},
+  };
+  for (int i = 0; i < 100; ++i) {
+    const auto& [text, said] = bad[i % std::size(bad)];
+    Write(config_path_, text);
+    EXPECT_THAT(ReloadError(), HasSubstr(said));
+    EXPECT_EQ(server_->options(), before);
+  }
+  Write(file_path_, "[turn.auth]\nuser = {}\n");
+  Write(config_path_, With("a-long-secret", "another-secret"));
+  EXPECT_THAT(ReloadError(), HasSubstr("auth.toml:2: [turn.auth] has no key \"user\""));
+  std::filesystem::remove(file_path_);
+  std::filesystem::remove(config_path_);
+  EXPECT_THAT(ReloadError(), HasSubstr("can't be opened"));
+  EXPECT_EQ(server_->options(), before);
+  EXPECT_THAT(logs_, IsEmpty());
+  EXPECT_EQ(TryLogin("demo", "a-long-secret"), 0);
+}
+
+TEST_F(RunningConfigTest, CheckTellsWhatAReloadWouldDoAndChangesNothing) {
+  Start();
+  const auto wanted = ParseConfig(With("a-long-secret", "another-secret"), "w.toml");
+  ASSERT_TRUE(wanted.ok());
+  const auto change = running_->Check(*wanted);
+  ASSERT_TRUE(change.ok()) << change.status();
+  EXPECT_THAT(change->keys.reloadable, ElementsAre("[turn.auth] users"));
+  EXPECT_EQ(TryLogin("demo", "a-long-secret"), 0);
+}
+
+TEST_F(RunningConfigTest, KeepsUsersInItsFile) {
+  Start();
+  EXPECT_EQ(TryLogin("erin", "erins-secret"), 401);
+  ASSERT_EQ(*running_->AddUser(*server_, "erin", "erins-secret"), "");
+  EXPECT_EQ(TryLogin("erin", "erins-secret"), 0);
+  const auto made = running_->AddUser(*server_, "frank", "");
+  ASSERT_TRUE(made.ok());
+  EXPECT_THAT(*made, SizeIs(24));
+  EXPECT_EQ(TryLogin("frank", *made), 0);
+  const std::string odd = "o\"d'd = \\ \u00e9 [x]\t";  // tab is a control character
+  EXPECT_EQ(running_->AddUser(*server_, odd, "a-password").status().code(),
+            absl::StatusCode::kInvalidArgument);
+  const std::string name = "o\"d'd = \\ \u00e9 [x]";
+  ASSERT_TRUE(running_->AddUser(*server_, name, name).ok());
+
+  struct stat st;
+  ASSERT_EQ(stat(file_path_.c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 0777, 0600u);
+  EXPECT_FALSE(std::filesystem::exists(file_path_ + ".new"));
+  // A new process finds them, and so does a reload.
+  const auto kept = LoadCredentials(file_path_);
+  ASSERT_TRUE(kept.ok()) << kept.status();
+  EXPECT_EQ(kept->users, running_->kept().users);
+  EXPECT_THAT(running_->Reload(*server_)->keys.reloadable, IsEmpty());
+  EXPECT_EQ(TryLogin(name, name), 0);
+
+  EXPECT_EQ(running_->AddUser(*server_, "erin", "another-one").status().code(),
+            absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(running_->AddUser(*server_, "demo", "another-one").status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  for (const auto& [bad, password] : {std::pair<std::string, std::string>{"", "a-password"},
+                                      {"grace", "short"},
+                                      {std::string(600, 'x'), "a-password"},
+                                      {"grace", std::string(2000, 'x')}}) {
+    EXPECT_EQ(running_->AddUser(*server_, bad, password).status().code(),
+              absl::StatusCode::kInvalidArgument);
+  }
+  ASSERT_EQ(*running_->RemoveUser(*server_, "erin", false, now_), 0u);
+  EXPECT_EQ(TryLogin("erin", "erins-secret"), 401);
+  EXPECT_EQ(running_->RemoveUser(*server_, "erin", false, now_).status().code(),
+            absl::StatusCode::kNotFound);
+  EXPECT_EQ(running_->RemoveUser(*server_, "demo", false, now_).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  const uint32_t before = server_->allocation_count();
+  EXPECT_EQ(*running_->RemoveUser(*server_, "frank", true, now_), 1u);
+  EXPECT_EQ(server_->allocation_count(), before - 1);
+}
+
+TEST_F(RunningConfigTest, AFileThatCantBeWrittenChangesNothing) {
+  Start();
+  std::filesystem::create_directory(file_path_ + ".new");  // in the way, even for root
+  EXPECT_EQ(running_->AddUser(*server_, "erin", "erins-secret").status().code(),
+            absl::StatusCode::kUnavailable);
+  EXPECT_EQ(running_->RotateSecret(*server_, 1).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(TryLogin("erin", "erins-secret"), 401);
+  EXPECT_THAT(server_->options().auth.shared_secrets, ElementsAre("configured"));
+  EXPECT_THAT(running_->kept().users, IsEmpty());
+}
+
+TEST_F(RunningConfigTest, WithoutAFileThereIsNothingToKeep) {
+  Start(With("file = \"" + folder_ + "/auth.toml\"\n", ""));
+  for (const absl::Status& status : {running_->AddUser(*server_, "erin", "erins-secret").status(),
+                                     running_->RemoveUser(*server_, "erin", false, now_).status(),
+                                     running_->RotateSecret(*server_, 1).status()}) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("set [turn.auth] file"));
+  }
+}
+
+TEST_F(RunningConfigTest, RotatesSecretsAndMintsWithTheNewest) {
+  Start();
+  EXPECT_EQ(TryTimeLimited("configured"), 0);
+  std::vector<std::string> made;
+  std::vector<std::string> dropped;
+  for (int i = 0; i < 4; ++i) {
+    const auto rotation = running_->RotateSecret(*server_, i < 3 ? 2 : 0);
+    ASSERT_TRUE(rotation.ok()) << rotation.status();
+    EXPECT_THAT(rotation->secret, SizeIs(43));
+    made.push_back(rotation->secret);
+    dropped.insert(dropped.end(), rotation->dropped.begin(), rotation->dropped.end());
+  }
+  EXPECT_THAT(server_->options().auth.shared_secrets, ElementsAre(made[3], made[2], "configured"));
+  EXPECT_THAT(dropped, UnorderedElementsAre(SecretId(made[0]), SecretId(made[1])));
+  EXPECT_EQ(TryTimeLimited(made[0]), 401);
+  EXPECT_EQ(TryTimeLimited(made[2]), 0);
+  EXPECT_EQ(TryTimeLimited("configured"), 0);
+  EXPECT_EQ(running_->RotateSecret(*server_, 16).status().code(),
+            absl::StatusCode::kInvalidArgument);
+
+  const auto minted = running_->Mint("alice", 3600, now_);
+  ASSERT_TRUE(minted.ok()) << minted.status();
+  EXPECT_EQ(minted->username, "1800003600:alice");
+  EXPECT_EQ(minted->expires_unix_s, 1'800'003'600);
+  EXPECT_EQ(minted->password, relay::MintTimeLimitedPassword(made[3], minted->username));
+  EXPECT_THAT(minted->urls, ElementsAre("turn:192.0.2.10:3478?transport=udp",
+                                        "turn:[2001:db8::10]:3478?transport=udp"));
+  EXPECT_EQ(TryLogin(minted->username, minted->password), 0);
+  EXPECT_EQ(running_->Mint("alice", 0, now_)->expires_unix_s, 1'800'086'400);
+  for (const std::string& bad : {std::string(), std::string("a\nb"), std::string(500, 'x')}) {
+    EXPECT_EQ(running_->Mint(bad, 60, now_).status().code(), absl::StatusCode::kInvalidArgument);
+  }
+  EXPECT_EQ(running_->Mint("alice", uint64_t{1} << 60, now_).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+// `printf 'sotto secret id' | openssl dgst -sha256 -hmac 'configured'`
+TEST(SecretId, IsTheBeginningOfADigest) { EXPECT_EQ(SecretId("configured"), "a97aa094"); }
+
+TEST_F(RunningConfigTest, UnderThePolicyCallCredentialsAreForLegs) {
+  std::string text = With("\"public\"", "\"call\"");
+  text.replace(text.find("demo"), 4, "\"demo/a\"");
+  Start(text);
+  EXPECT_EQ(running_->Mint("alice", 60, now_).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(running_->Mint("alice/b", 60, now_).ok());
+  EXPECT_EQ(running_->AddUser(*server_, "erin", "erins-secret").status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(running_->AddUser(*server_, "erin/a", "erins-secret").ok());
+}
+
+TEST_F(RunningConfigTest, StartsWithNobodyIfItKeepsUsersItself) {
+  std::string text = With("shared_secrets = [\"configured\"]\n", "");
+  text.erase(text.find("users ="), text.find("file =") - text.find("users ="));
+  Start(text);
+  EXPECT_EQ(running_->Mint("alice", 60, now_).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  ASSERT_TRUE(running_->AddUser(*server_, "erin", "erins-secret").ok());
+  EXPECT_EQ(TryLogin("erin", "erins-secret"), 0);
+  // The last one may go, too.
+  ASSERT_TRUE(running_->RemoveUser(*server_, "erin", false, now_).ok());
+  EXPECT_EQ(TryLogin("erin", "erins-secret"), 401);
+}
+
+TEST_F(RunningConfigTest, TheConfigurationsUserWinsAndTheOtherIsNamed) {
+  Write(file_path_, "[turn.auth]\nusers = { demo = \"another-secret\" }\n");
+  Start();
+  EXPECT_THAT(running_->config().warnings, ElementsAre(HasSubstr("1 user stands in [turn.auth]")));
+  EXPECT_EQ(TryLogin("demo", "a-long-secret"), 0);
+  EXPECT_EQ(TryLogin("demo", "another-secret"), 401);
+}
+
+TEST_F(RunningConfigTest, KeepsTheLogLevelUntilTheNextReload) {
+  Start();
+  EXPECT_EQ(running_->SetLogLevel(LogLevel::kDebug), LogLevel::kInfo);
+  EXPECT_EQ(running_->log().level, LogLevel::kDebug);
+  ASSERT_TRUE(running_->Reload(*server_).ok());
+  EXPECT_EQ(running_->log().level, LogLevel::kInfo);
+  ASSERT_THAT(logs_, SizeIs(2));
+  EXPECT_EQ(logs_[1].level, LogLevel::kInfo);
+}
+
+TEST(CredentialFile, HasBounds) {
+  const std::string path = testing::TempDir() + fmt::format("sotto_auth_{}.toml", getpid());
+  KeptCredentials kept;
+  for (size_t i = 0; i <= kMaxKeptUsers; ++i) kept.users[fmt::format("user{}", i)] = "a-password";
+  ASSERT_TRUE(SaveCredentials(path, kept).ok());
+  EXPECT_THAT(std::string(LoadCredentials(path).status().message()), HasSubstr("10001 users"));
+  kept.users = {};
+  kept.secrets.assign(kMaxKeptSecrets + 1, "a-secret");
+  ASSERT_TRUE(SaveCredentials(path, kept).ok());
+  EXPECT_THAT(std::string(LoadCredentials(path).status().message()), HasSubstr("17 secrets"));
+  kept.secrets = {std::string(kMaxConfigSize, 'x')};
+  EXPECT_EQ(SaveCredentials(path, kept).code(), absl::StatusCode::kResourceExhausted);
+  std::filesystem::remove(path);
+}
+
+TEST(CredentialFile, WarnsIfOthersCanReadIt) {
+  const std::string path = testing::TempDir() + fmt::format("sotto_auth_{}.toml", getpid());
+  ASSERT_TRUE(SaveCredentials(path, {.users = {{"demo", "a-long-secret"}}, .secrets = {}}).ok());
+  EXPECT_THAT(LoadCredentials(path)->warnings, IsEmpty());
+  chmod(path.c_str(), 0644);
+  EXPECT_THAT(LoadCredentials(path)->warnings, ElementsAre(HasSubstr("chmod o-r")));
+  std::filesystem::remove(path);
+}
+
+}  // namespace
+}  // namespace sotto::dataplane
