@@ -83,8 +83,11 @@ class RecordTable {
   // --- Readers ---------------------------------------------------------------------------------
 
   uint64_t Hash(const KeyWords<Key>& words) const {
-    return Multiply(words.a ^ secret_[0], words.b ^ secret_[1]) ^
-           Multiply(words.c ^ secret_[2], secret_[3]);
+    const uint64_t hash = Multiply(words.a ^ secret_[0], words.b ^ secret_[1]) ^
+                          Multiply(words.c ^ secret_[2], secret_[3]);
+    // Keys that count up make products that do: folded and multiplied once more, they don't fall on
+    // a few of the buckets.
+    return (hash ^ (hash >> 32)) * 0x9E3779B97F4A7C15;
   }
   void PrefetchBucket(uint64_t hash) const { rte_prefetch0(&buckets_[HomeOf(hash)]); }
   // Prefetches what most likely is the record, without looking at its key. False if there is none,
@@ -218,7 +221,7 @@ class RecordTable {
   // Five of eight slots are taken on the average when the table is full.
   static constexpr uint32_t HomeBuckets(uint32_t capacity) { return capacity / 5 + 1; }
   uint32_t HomeOf(uint64_t hash) const {
-    return static_cast<uint32_t>((hash & 0xffffffff) * home_buckets_ >> 32);
+    return static_cast<uint32_t>((hash >> 32) * home_buckets_ >> 32);
   }
 
   static uint32_t Slot(uint32_t matches) {
@@ -227,7 +230,7 @@ class RecordTable {
   static uint32_t NextMatch(uint32_t matches) {
     return matches & ~(uint32_t{3} << (Slot(matches) * 2));
   }
-  static uint16_t TagOf(uint64_t hash) { return static_cast<uint16_t>((hash >> 48) | 1); }
+  static uint16_t TagOf(uint64_t hash) { return static_cast<uint16_t>((hash >> 16) | 1); }
 
   static uint64_t Multiply(uint64_t a, uint64_t b) {
     const unsigned __int128 product = static_cast<unsigned __int128>(a) * b;

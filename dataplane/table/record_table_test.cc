@@ -54,6 +54,28 @@ TEST(RecordTableTest, HoldsAsManyRecordsAsItSaysAndNoMore) {
   }
 }
 
+// Keys that count up, as addresses, ports and legs do, in all strides: no secret puts them into so
+// few buckets that the room for overflow ends before the records do.
+TEST(RecordTableTest, FillsUpWhateverTheSecretAndThePattern) {
+  constexpr uint32_t kCapacity = 1000;
+  std::mt19937_64 random(11);
+  for (int round = 0; round < 1500; ++round) {
+    const HashSecret secret = {random() | 1, random() | 1, random() | 1, random() | 1};
+    const uint32_t stride = 1 + static_cast<uint32_t>(random() % 300);
+    Table table("test", kCapacity, secret, 0);
+    for (uint32_t i = 0; i < kCapacity; ++i) {
+      const auto n = static_cast<uint16_t>(i * stride);
+      const relay::IpAddress relay = relay::IpAddress::V4(198, 18, 0, 1);
+      const ClientKey key = round % 3 == 0   ? MakeClientKey(relay, n, 0x4000, 0)
+                            : round % 3 == 1 ? MakeClientKey(relay, 7, n, 0)
+                                             : KeyOf(i * stride);
+      TestRecord* record = table.Take();
+      record->key = key;
+      ASSERT_TRUE(table.Insert(record)) << "record " << i << ", stride " << stride;
+    }
+  }
+}
+
 TEST(RecordTableTest, EveryByteOfAKeyCountsButTheRider) {
   Table table("test", 8, kSecret, 0);
   const ClientKey key = KeyOf(1);
@@ -109,7 +131,7 @@ TEST(RecordTableTest, KeysOfOneBucketOverflowAndAreFoundUntilTheRoomIsTaken) {
   for (uint32_t n = 0; keys.size() < 400; ++n) {
     const ClientKey key = KeyOf(n);
     const uint64_t hash = table.Hash(KeyWords<ClientKey>(key));
-    if ((hash & 0xffffffff) * kHomeBuckets >> 32 == 5) keys.push_back(key);
+    if ((hash >> 32) * kHomeBuckets >> 32 == 5) keys.push_back(key);
   }
   std::vector<TestRecord*> in;
   for (const ClientKey& key : keys) {
