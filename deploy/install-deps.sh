@@ -21,10 +21,10 @@ web=
 command -v npm >/dev/null 2>&1 || web="nodejs npm"
 # libclang-rt-14-dev and llvm: fuzz targets and readable sanitizer reports. coturn, chromium: the
 # clients and the relay that Sotto is tested against. python3-grpcio, openssl: a client of call control.
-# prometheus: scrapes the daemons, and brings promtool.
+# prometheus: scrapes the daemons, and brings promtool. zsh: completes what sottoctl tells it to.
 test="
   chromium chromium-driver clang coturn dpdk-dev libclang-rt-14-dev llvm openssl prometheus
-  python3-grpcio python3-protobuf"
+  python3-grpcio python3-protobuf zsh"
 
 list=no
 if [ "${1-}" = --list ]; then

@@ -173,10 +173,10 @@ class Forwarder:
 
 
 def start_relay(wire, legs, workers=1, poll="adaptive", policy="relay"):
-    """`policy`: "relay", or "call" with each call armed at once."""
+    """`policy`: "relay", or "call" with each call armed at once and virtual relayed addresses."""
     bench = wire.bench
     port, vdev = wire.vdev("server")
-    addresses = -(-legs // PORTS_PER_ADDRESS)
+    addresses = 0 if policy == "call" else -(-legs // PORTS_PER_ADDRESS)
     # Apart from the listening one, whose port no relayed address may have.
     relayed = [f"10.0.0.{2 + i}" for i in range(addresses)]
     lcores = ",".join([f"0@{SERVER_CPU}"] + [f"{1 + w}@{(SERVER_CPU + w) % 2}" for w in range(workers)])
@@ -195,7 +195,7 @@ addresses = [{", ".join(f'"{ip}/8"' for ip in [SERVER_IP, *relayed])}]
 [turn]
 realm = "{REALM}"
 listen = ["{SERVER_IP}:3478"]
-relay_addresses = [{", ".join(f'"{ip}"' for ip in relayed)}]
+{f"relay_addresses = {json.dumps(relayed)}" if relayed else 'virtual_prefix = "100.64.0.0/10"'}
 relay_ports = "1024-65535"
 [turn.auth]
 {f'users = {{ {USER} = "{PASSWORD}" }}' if policy != "call" else f'shared_secrets = ["{PASSWORD}"]'}

@@ -1,0 +1,151 @@
+#include <fmt/format.h>
+
+#include <CLI/App.hpp>
+#include <nlohmann/json.hpp>
+
+#include "relay/api/admin.pb.h"
+#include "tools/sottoctl/command.h"
+
+namespace sotto::tools {
+namespace {
+
+using relay::v1::Allocation;
+using relay::v1::AllocationFilter;
+
+absl::Status List(CommandContext& context, const AllocationFilter& filter) {
+  Output::List list(context.out, {{"ID", "id"},
+                                  {"USER", "user"},
+                                  {"CLIENT", "client"},
+                                  {"RELAYED", "relayed"},
+                                  {"AGE", "age_s", Unit::kSeconds},
+                                  {"ENDS IN", "expires_in_s", Unit::kSeconds},
+                                  {"PERMS", "permissions", Unit::kCount},
+                                  {"CHANNELS", "channels", Unit::kCount}});
+  Allocation allocation;
+  return context.daemon->Stream("Admin.ListAllocations", filter, allocation, [&] {
+    list.Add(allocation);
+    return context.around.out.good();
+  });
+}
+
+absl::Status Show(CommandContext& context, uint64_t id) {
+  AllocationFilter filter;
+  filter.set_id(id);
+  filter.set_details(true);
+  Allocation allocation;
+  bool found = false;
+  const absl::Status status = context.daemon->Stream("Admin.ListAllocations", filter, allocation,
+                                                     [&found] { return !(found = true); });
+  if (!status.ok()) return status;
+  if (!found) {
+    return absl::NotFoundError(
+        fmt::format("there is no allocation {}; it may have ended: sottoctl allocations list", id));
+  }
+  const Json record = ToJson(allocation);
+  constexpr Column kColumns[] = {
+      {"Id", "id"},
+      {"User", "user"},
+      {"Client", "client"},
+      {"Server", "server"},
+      {"Relayed", "relayed"},
+      {"Age", "age_s", Unit::kSeconds},
+      {"Ends in", "expires_in_s", Unit::kSeconds},
+      {"Permissions", "permissions", Unit::kCount},
+      {"Channels", "channels", Unit::kCount},
+  };
+  Output& out = context.out;
+  out.Record(record, kColumns);
+  if (!out.is_table()) return absl::OkStatus();
+  if (!record["permission"].empty()) {
+    out.Line("");
+    Output::List permissions(out,
+                             {{"PERMISSION", "ip"}, {"ENDS IN", "expires_in_s", Unit::kSeconds}});
+    for (const Json& permission : record["permission"]) permissions.Add(permission);
+  }
+  if (!record["channel"].empty()) {
+    out.Line("");
+    Output::List channels(out, {{"CHANNEL", "number"},
+                                {"PEER", "peer"},
+                                {"FUSED", "fused", Unit::kYesNo},
+                                {"ENDS IN", "expires_in_s", Unit::kSeconds}});
+    for (Json channel : record["channel"]) {
+      channel["number"] = fmt::format("{:#06x}", channel["number"].get<uint32_t>());
+      channels.Add(channel);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status End(CommandContext& context, uint64_t id) {
+  relay::v1::EndAllocationRequest request;
+  request.set_id(id);
+  const auto ended =
+      context.daemon->Call<relay::v1::EndAllocationResponse>("Admin.EndAllocation", request);
+  if (!ended.ok()) return ended.status();
+  context.out.Done(fmt::format("Allocation {} has ended.", id), {{"id", id}});
+  return absl::OkStatus();
+}
+
+void AddId(CLI::App& app, const std::shared_ptr<uint64_t>& id) {
+  AddNumber(
+      app, "ID", "", 1, UINT64_MAX, [id](uint64_t value) { *id = value; },
+      "The allocation, as the list names it");
+  app.get_option("ID")->required();
+}
+
+}  // namespace
+
+void AddAllocations(Commands& commands) {
+  CLI::App& group =
+      commands.Group("allocations", "Lists, shows and ends allocations", kRelayHeading);
+
+  const auto filter = std::make_shared<AllocationFilter>();
+  CLI::App& list = commands.AddTo(
+      group, "list", "Lists those that hold for all that is asked, in the order of ids",
+      DaemonKind::kRelay, [filter](CommandContext& context) { return List(context, *filter); });
+  AddText(
+      list, "--user", "NAME", [filter](const auto& v) { filter->set_user(v); },
+      "Of this user; of a time-limited one, what stands behind its expiry");
+  AddAddress(
+      list, "--client", AddressForm::kHostOrTransport,
+      [filter](const auto& v) { filter->set_client(v); },
+      "Of clients at this address, prefix or address:port");
+  AddAddress(
+      list, "--relayed", AddressForm::kHostOrTransport,
+      [filter](const auto& v) { filter->set_relayed(v); }, "With this relayed address");
+  AddAddress(
+      list, "--peer", AddressForm::kHostOrTransport,
+      [filter](const auto& v) { filter->set_peer(v); },
+      "With a permission or a channel to this peer");
+  AddSeconds(
+      list, "--min-age", [filter](uint64_t s) { filter->set_min_age_s(s); },
+      "That have stood so long");
+  AddSeconds(
+      list, "--max-age", [filter](uint64_t s) { filter->set_max_age_s(s); },
+      "That have stood no longer");
+  AddNumber(
+      list, "--limit", "N", 1, UINT32_MAX,
+      [filter](uint64_t n) { filter->set_limit(static_cast<uint32_t>(n)); },
+      "The first N of them alone");
+  list.add_flag_callback(
+      "--details", [filter] { filter->set_details(true); },
+      "Permissions and channels too, in JSON and YAML");
+  list.footer(
+      "Example, who has been talking with an address for long:\n"
+      "  sottoctl allocations list --peer 198.51.100.7 --min-age 1h");
+
+  const auto id = std::make_shared<uint64_t>(0);
+  CLI::App& show = commands.AddTo(group, "show", "Shows one, with its permissions and channels",
+                                  DaemonKind::kRelay,
+                                  [id](CommandContext& context) { return Show(context, *id); });
+  AddId(show, id);
+  CLI::App& end = commands.AddTo(group, "end", "Ends one, and the media that goes through it",
+                                 DaemonKind::kRelay,
+                                 [id](CommandContext& context) { return End(context, *id); });
+  AddId(end, id);
+  end.footer(
+      "The client learns of it from its next request. It may allocate anew: take away its "
+      "user, or its credential's secret, to keep it out.");
+}
+
+}  // namespace sotto::tools

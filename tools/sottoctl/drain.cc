@@ -1,0 +1,79 @@
+#include <fmt/format.h>
+
+#include <CLI/App.hpp>
+#include <ostream>
+
+#include "relay/api/admin.pb.h"
+#include "tools/sottoctl/command.h"
+#include "tools/sottoctl/units.h"
+#include "tools/sottoctl/waiting.h"
+
+namespace sotto::tools {
+namespace {
+
+using relay::v1::Status;
+
+constexpr Column kColumns[] = {{"State", "state"},
+                               {"Drain ends in", "drain_deadline_s", Unit::kSeconds},
+                               {"Allocations", "allocations", Unit::kCount},
+                               {"Calls", "calls", Unit::kCount}};
+
+absl::StatusOr<Status> WaitUntilDrained(CommandContext& context, Status status) {
+  uint32_t told = UINT32_MAX;
+  while (status.state() == Status::STATE_DRAINING) {
+    if (status.allocations() != told) {
+      told = status.allocations();
+      context.around.err << fmt::format("sottoctl: {} allocations remain\n", FormatCount(told))
+                         << std::flush;
+    }
+    if (!WaitUnlessStopped(std::chrono::seconds(1), context.around.stop)) {
+      return absl::CancelledError("interrupted; the relay goes on draining: sottoctl undrain");
+    }
+    auto next = context.daemon->Call<Status>("Admin.GetStatus", relay::v1::GetStatusRequest());
+    if (!next.ok()) return next.status();
+    status = *std::move(next);
+  }
+  if (status.state() != Status::STATE_DRAINED) {
+    return absl::AbortedError("the relay serves again; somebody else has ended the drain");
+  }
+  return status;
+}
+
+absl::Status Drain(CommandContext& context, uint64_t deadline_s, bool wait) {
+  relay::v1::DrainRequest request;
+  request.set_deadline_s(deadline_s);
+  auto status = context.daemon->Call<Status>("Admin.Drain", request);
+  if (status.ok() && wait) status = WaitUntilDrained(context, *std::move(status));
+  if (!status.ok()) return status.status();
+  context.out.Record(*status, kColumns);
+  return absl::OkStatus();
+}
+
+absl::Status Undrain(CommandContext& context) {
+  const auto status = context.daemon->Call<Status>("Admin.Undrain", relay::v1::UndrainRequest());
+  if (!status.ok()) return status.status();
+  context.out.Record(*status, kColumns);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddDrain(Commands& commands) {
+  const auto deadline_s = std::make_shared<uint64_t>(0);
+  const auto wait = std::make_shared<bool>(false);
+  CLI::App& drain = commands.Add(
+      "drain", "Takes no new allocations, and lets those that stand go on", kRelayHeading,
+      DaemonKind::kRelay,
+      [deadline_s, wait](CommandContext& context) { return Drain(context, *deadline_s, *wait); });
+  AddSeconds(
+      drain, "--deadline", [deadline_s](uint64_t s) { *deadline_s = s; },
+      "When the allocations that are left are ended; never unless told");
+  drain.add_flag("--wait", *wait, "Comes back when no allocation is left");
+  drain.footer(
+      "New clients are answered 508, or 300 and another relay where [turn] alternates "
+      "names some.");
+  commands.Add("undrain", "Takes new allocations again", kRelayHeading, DaemonKind::kRelay,
+               Undrain);
+}
+
+}  // namespace sotto::tools

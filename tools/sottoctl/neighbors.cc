@@ -1,0 +1,36 @@
+#include <CLI/App.hpp>
+
+#include "relay/api/admin.pb.h"
+#include "tools/sottoctl/command.h"
+
+namespace sotto::tools {
+namespace {
+
+absl::Status Neighbors(CommandContext& context) {
+  const auto response = context.daemon->Call<relay::v1::ListNeighborsResponse>(
+      "Admin.ListNeighbors", relay::v1::ListNeighborsRequest());
+  if (!response.ok()) return response.status();
+  Output::List list(context.out, {{"ADDRESS", "ip"},
+                                  {"MAC", "mac"},
+                                  {"STATE", "state"},
+                                  {"PORT", "port"},
+                                  {"VLAN", "vlan"},
+                                  {"GATEWAY", "gateway", Unit::kYesNo},
+                                  {"CONFIRMED AGO", "age_s", Unit::kSeconds},
+                                  {"LEGS", "references", Unit::kCount}});
+  for (const auto& neighbor : response->neighbors()) list.Add(neighbor);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddNeighbors(Commands& commands) {
+  commands
+      .Add("neighbors", "Lists the next hops that the relay has resolved by ARP and ND",
+           kRelayHeading, DaemonKind::kRelay, Neighbors)
+      .footer(
+          "A gateway that is incomplete or failed keeps all that goes through it from being "
+          "sent: the drop reason is no_next_hop.");
+}
+
+}  // namespace sotto::tools

@@ -1,0 +1,52 @@
+#include <fmt/format.h>
+
+#include <CLI/App.hpp>
+
+#include "relay/api/admin.pb.h"
+#include "tools/sottoctl/command.h"
+
+namespace sotto::tools {
+namespace {
+
+absl::Status Rotate(CommandContext& context, uint32_t keep) {
+  relay::v1::RotateSecretRequest request;
+  request.set_keep(keep);
+  const auto rotated =
+      context.daemon->Call<relay::v1::RotateSecretResponse>("Admin.RotateSecret", request);
+  if (!rotated.ok()) return rotated.status();
+  constexpr Column kColumns[] = {{"New secret", "secret"}, {"Dropped", "dropped"}};
+  context.out.Record(*rotated, kColumns);
+  return absl::OkStatus();
+}
+
+absl::Status List(CommandContext& context) {
+  const auto secrets = context.daemon->Call<relay::v1::ListSecretsResponse>(
+      "Admin.ListSecrets", relay::v1::ListSecretsRequest());
+  if (!secrets.ok()) return secrets.status();
+  Output::List list(context.out, {{"ID", "id"},
+                                  {"MINTS", "mints", Unit::kYesNo},
+                                  {"IN CONFIGURATION", "from_config", Unit::kYesNo}});
+  for (const auto& secret : secrets->secrets()) list.Add(secret);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddSecrets(Commands& commands) {
+  CLI::App& group = commands.Group(
+      "secrets", "Rotates and lists the secrets of time-limited credentials", kAccessHeading);
+  const auto keep = std::make_shared<uint32_t>(0);
+  CLI::App& rotate = commands.AddTo(
+      group, "rotate", "Makes a new secret, which credentials are minted with from then on",
+      DaemonKind::kRelay, [keep](CommandContext& context) { return Rotate(context, *keep); });
+  AddNumber(
+      rotate, "--keep", "N", 1, 64, [keep](uint64_t n) { *keep = static_cast<uint32_t>(n); },
+      "How many older ones stay valid beside it; 1 unless told");
+  rotate.footer(
+      "Give the new secret, which is shown this once, to those who mint elsewhere before "
+      "the older ones are dropped by the next rotation.");
+  commands.AddTo(group, "list", "Lists secrets by the ids that tell them apart", DaemonKind::kRelay,
+                 List);
+}
+
+}  // namespace sotto::tools
