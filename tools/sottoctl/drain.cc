@@ -2,6 +2,7 @@
 
 #include <CLI/App.hpp>
 #include <ostream>
+#include <span>
 
 #include "relay/api/admin.pb.h"
 #include "tools/sottoctl/command.h"
@@ -14,9 +15,14 @@ namespace {
 using relay::v1::Status;
 
 constexpr Column kColumns[] = {{"State", "state"},
-                               {"Drain ends in", "drain_deadline_s", Unit::kSeconds},
                                {"Allocations", "allocations", Unit::kCount},
-                               {"Calls", "calls", Unit::kCount}};
+                               {"Calls", "calls", Unit::kCount},
+                               {"Drain ends in", "drain_deadline_s", Unit::kSeconds}};
+
+void Print(CommandContext& context, const Status& status) {
+  const std::span<const Column> columns(kColumns);
+  context.out.Record(status, status.drain_deadline_s() == 0 ? columns.first(3) : columns);
+}
 
 absl::StatusOr<Status> WaitUntilDrained(CommandContext& context, Status status) {
   uint32_t told = UINT32_MAX;
@@ -45,14 +51,14 @@ absl::Status Drain(CommandContext& context, uint64_t deadline_s, bool wait) {
   auto status = context.daemon->Call<Status>("Admin.Drain", request);
   if (status.ok() && wait) status = WaitUntilDrained(context, *std::move(status));
   if (!status.ok()) return status.status();
-  context.out.Record(*status, kColumns);
+  Print(context, *status);
   return absl::OkStatus();
 }
 
 absl::Status Undrain(CommandContext& context) {
   const auto status = context.daemon->Call<Status>("Admin.Undrain", relay::v1::UndrainRequest());
   if (!status.ok()) return status.status();
-  context.out.Record(*status, kColumns);
+  Print(context, *status);
   return absl::OkStatus();
 }
 
