@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "dataplane/table/bound_channels.h"
 #include "fmt/format.h"
 
 namespace sotto::dataplane {
@@ -32,12 +33,6 @@ void Store(std::atomic<CoarseTime>& to, CoarseTime time) {
 }
 CoarseTime Load(const std::atomic<CoarseTime>& from) {
   return from.load(std::memory_order_relaxed);
-}
-BoundChannel Load(const std::atomic<uint64_t>& from) {
-  return BoundChannel::Of(from.load(std::memory_order_relaxed));
-}
-void Store(std::atomic<uint64_t>& to, const BoundChannel& channel) {
-  to.store(channel.Word(), std::memory_order_release);
 }
 
 }  // namespace
@@ -313,87 +308,15 @@ void ForwardingCompiler::RemovePermission(relay::LegId id, const IpAddress& peer
   FuseChannelsTowards(*leg);
 }
 
-bool ForwardingCompiler::HasChannels(const PermissionRecord& permission) const {
-  return permission.more_channels.load(std::memory_order_relaxed) != 0 ||
-         std::ranges::any_of(permission.channels,
-                             [](const auto& channel) { return Load(channel).port != 0; });
-}
-
 // Unless channels, or the permission itself, still need the record.
 void ForwardingCompiler::Remove(LegRecord& leg, PermissionRecord* permission) {
-  if (Load(permission->ends) != 0 || HasChannels(*permission)) return;
+  if (Load(permission->ends) != 0 || HasBound(*permission)) return;
   const RecordNumber number = tables_.permissions().NumberOf(permission);
   RecordNumber* link = &leg.first_permission;
   while (*link != number) link = &tables_.permissions().At(*link)->next;
   *link = permission->next;
   ReleaseHop(permission->next_hop);
   tables_.Retire(permission);
-}
-
-// --- The channels of a peer's address ------------------------------------------------------------
-
-BoundChannel ForwardingCompiler::FindBound(const PermissionRecord& permission,
-                                           uint16_t port) const {
-  for (const std::atomic<uint64_t>& place : permission.channels) {
-    const BoundChannel channel = Load(place);
-    if (channel.port == port) return channel;
-  }
-  if (permission.more_channels.load(std::memory_order_relaxed) == 0) return {};
-  PeerKey key = permission.key;
-  key.port = port;
-  const PeerRecord* record = tables_.peers().Find(key);
-  return record == nullptr ? BoundChannel() : Load(record->channel);
-}
-
-absl::Status ForwardingCompiler::SetBound(PermissionRecord& permission,
-                                          const BoundChannel& channel) {
-  std::atomic<uint64_t>* place = nullptr;
-  for (std::atomic<uint64_t>& candidate : permission.channels) {
-    const uint16_t port = Load(candidate).port;
-    if (port == channel.port) {
-      Store(candidate, channel);
-      return absl::OkStatus();
-    }
-    if (port == 0 && place == nullptr) place = &candidate;
-  }
-  PeerKey key = permission.key;
-  key.port = channel.port;
-  const uint16_t more = permission.more_channels.load(std::memory_order_relaxed);
-  if (more != 0) {
-    auto* known = const_cast<PeerRecord*>(tables_.peers().Find(key));
-    if (known != nullptr) {
-      Store(known->channel, channel);
-      return absl::OkStatus();
-    }
-  }
-  if (place != nullptr) {
-    Store(*place, channel);
-    return absl::OkStatus();
-  }
-  PeerRecord* record = tables_.TakePeer();
-  if (record == nullptr) return TableFull("channels");
-  record->key = key;
-  Store(record->channel, channel);
-  if (!tables_.Publish(record)) {
-    tables_.Discard(record);
-    return TableFull("channels");
-  }
-  permission.more_channels.store(static_cast<uint16_t>(more + 1), std::memory_order_release);
-  return absl::OkStatus();
-}
-
-void ForwardingCompiler::ClearBound(PermissionRecord& permission, uint16_t port) {
-  for (std::atomic<uint64_t>& place : permission.channels) {
-    if (Load(place).port == port) return Store(place, BoundChannel());
-  }
-  PeerKey key = permission.key;
-  key.port = port;
-  auto* record = const_cast<PeerRecord*>(tables_.peers().Find(key));
-  if (record == nullptr) return;
-  tables_.Retire(record);
-  permission.more_channels.store(
-      static_cast<uint16_t>(permission.more_channels.load(std::memory_order_relaxed) - 1),
-      std::memory_order_release);
 }
 
 // --- Channels ------------------------------------------------------------------------------------
@@ -407,7 +330,7 @@ TransportAddress ForwardingCompiler::PeerOf(const ChannelRecord& channel) {
 }
 
 CoarseTime ForwardingCompiler::EndOf(const ChannelRecord& channel) {
-  return FindBound(PermissionOf(channel), tables_.DetailsOf(&channel).peer_port).ends;
+  return FindBound(tables_, PermissionOf(channel), tables_.DetailsOf(&channel).peer_port).ends;
 }
 
 absl::Status ForwardingCompiler::Upsert(const relay::ForwardingChannel& channel) {
@@ -424,14 +347,15 @@ absl::Status ForwardingCompiler::Bind(LegRecord& leg, uint16_t number, const Tra
     record = nullptr;
   }
   if (const PermissionRecord* permission = FindPermission(leg, peer.ip)) {
-    const uint16_t other = FindBound(*permission, peer.port).number;  // a peer has one channel
+    const uint16_t other =
+        FindBound(tables_, *permission, peer.port).number;  // a peer has one channel
     if (other != 0 && other != number) RemoveChannel(leg.id, other);
   }
   if (record == nullptr) {
     if (absl::Status status = AddChannel(leg, number, peer, ends); !status.ok()) return status;
   } else {
     // There is a place for it already.
-    SetBound(PermissionOf(*record), {peer.port, number, ends}).IgnoreError();
+    SetBound(tables_, PermissionOf(*record), {peer.port, number, ends});
   }
   UpdateEnds(leg);
   FuseChannelsTowards(leg);
@@ -461,10 +385,9 @@ absl::Status ForwardingCompiler::AddChannel(LegRecord& leg, uint16_t number,
   };
   ChannelRecord* record = tables_.TakeChannel();
   if (record == nullptr) return give_back(TableFull("channels"));
-  absl::Status bound = SetBound(**permission, {peer.port, number, ends});
-  if (!bound.ok()) {
+  if (!SetBound(tables_, **permission, {peer.port, number, ends})) {
     tables_.Discard(record);
-    return give_back(std::move(bound));
+    return give_back(TableFull("channels"));
   }
   record->key = leg.key;
   record->key.channel = number;
@@ -480,7 +403,7 @@ absl::Status ForwardingCompiler::AddChannel(LegRecord& leg, uint16_t number,
   }
   if (!tables_.Publish(record)) {
     tables_.Discard(record);
-    ClearBound(**permission, peer.port);
+    ClearBound(tables_, **permission, peer.port);
     return give_back(TableFull("channels"));
   }
   Link(leg, record);
@@ -503,7 +426,7 @@ void ForwardingCompiler::Remove(LegRecord& leg, ChannelRecord* channel) {
   UnlinkTowards(channel);
   Unlink(leg, channel);
   if (details.fused) --fused_;
-  ClearBound(permission, details.peer_port);
+  ClearBound(tables_, permission, details.peer_port);
   tables_.Retire(channel);
   Remove(leg, &permission);
 }
@@ -586,7 +509,7 @@ void ForwardingCompiler::Fuse(ChannelRecord* channel) {
   const TransportAddress self = *RelayedOf(leg, family);
   const PermissionRecord* permission = FindPermission(*other, self.ip);
   if (permission == nullptr) return set_fused(false, 0);
-  const BoundChannel back = FindBound(*permission, self.port);
+  const BoundChannel back = FindBound(tables_, *permission, self.port);
   if (Load(permission->ends) == 0 || back.number == 0 ||
       !relay::CallsConnect(leg.call.Load(), other->call.Load())) {
     return set_fused(false, 0);

@@ -64,7 +64,6 @@ class ForwardingCompiler final : public relay::ForwardingPlane {
   absl::Status Permit(LegRecord& leg, const relay::IpAddress& peer, CoarseTime ends);
   // The peer's record, made without a permission if there is none.
   absl::StatusOr<PermissionRecord*> TakePermission(LegRecord& leg, const relay::IpAddress& peer);
-  bool HasChannels(const PermissionRecord& permission) const;
   void Remove(LegRecord& leg, PermissionRecord* permission);
 
   absl::Status Bind(LegRecord& leg, uint16_t number, const relay::TransportAddress& peer,
@@ -76,10 +75,6 @@ class ForwardingCompiler final : public relay::ForwardingPlane {
   PermissionRecord& PermissionOf(const ChannelRecord& channel);
   relay::TransportAddress PeerOf(const ChannelRecord& channel);
   CoarseTime EndOf(const ChannelRecord& channel);  // its own, whatever its leg's is
-  // The channels of a peer's address, by port: `number` 0 if there is none.
-  BoundChannel FindBound(const PermissionRecord& permission, uint16_t port) const;
-  absl::Status SetBound(PermissionRecord& permission, const BoundChannel& channel);
-  void ClearBound(PermissionRecord& permission, uint16_t port);
 
   // Decides anew whether the channel is fused with the leg it leads to, and until when. May put
   // another record in its place.

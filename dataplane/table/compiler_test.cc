@@ -7,6 +7,8 @@
 
 #include <random>
 
+#include "dataplane/table/bound_channels.h"
+
 namespace sotto::dataplane {
 namespace {
 
@@ -252,13 +254,7 @@ TEST_F(CompilerTest, FullTablesRefuseAndChangeNothing) {
 uint16_t NumberOf(const Tables& tables, relay::LegId leg, const TransportAddress& peer) {
   const PermissionRecord* permission = tables.permissions().Find(MakePeerKey(leg, peer.ip, 0));
   if (permission == nullptr) return 0;
-  for (const auto& place : permission->channels) {
-    const BoundChannel channel = BoundChannel::Of(place.load());
-    if (channel.port == peer.port) return channel.number;
-  }
-  if (permission->more_channels.load() == 0) return 0;
-  const PeerRecord* record = tables.peers().Find(MakePeerKey(leg, peer.ip, peer.port));
-  return record == nullptr ? 0 : BoundChannel::Of(record->channel.load()).number;
+  return FindBound(tables, *permission, peer.port).number;
 }
 
 TEST_F(CompilerTest, APeersAddressHasAnyNumberOfChannels) {

@@ -92,18 +92,28 @@ struct alignas(64) LegRecord {
 };
 static_assert(sizeof(LegRecord) == 64);
 
-// A channel as the peer's packets find it: one word, so that control can change it under the
-// workers' eyes.
+// A channel as the peer's packets find it.
 struct BoundChannel {
   uint16_t port = 0;  // the peer's; 0: no channel
   uint16_t number = 0;
   CoarseTime ends = 0;
+};
 
-  uint64_t Word() const { return uint64_t{port} << 48 | uint64_t{number} << 32 | ends; }
-  static BoundChannel Of(uint64_t word) {
+// One in a word, so that control can change it under the workers' eyes.
+class AtomicBoundChannel {
+ public:
+  void Store(const BoundChannel& channel) {
+    word_.store(uint64_t{channel.port} << 48 | uint64_t{channel.number} << 32 | channel.ends,
+                std::memory_order_release);
+  }
+  BoundChannel Load() const {
+    const uint64_t word = word_.load(std::memory_order_acquire);
     return {static_cast<uint16_t>(word >> 48), static_cast<uint16_t>(word >> 32),
             static_cast<CoarseTime>(word)};
   }
+
+ private:
+  std::atomic<uint64_t> word_ = 0;  // control writes, workers read
 };
 
 // A peer's address that may exchange packets with a leg, and the channels that are bound to its
@@ -116,10 +126,10 @@ struct alignas(64) PermissionRecord {
   PeerKey key;
   // Control writes, workers read. 0: there is no permission (any more), only channels.
   std::atomic<CoarseTime> ends = 0;
-  NextHopId next_hop = kNoNextHop;                 // to the peer, where it is outside
-  std::atomic<uint64_t> channels[kChannels] = {};  // control writes, workers read: BoundChannel
-  std::atomic<uint16_t> more_channels = 0;         // control writes, workers read
-  RecordNumber next = 0;                           // of its leg; control's alone
+  NextHopId next_hop = kNoNextHop;  // to the peer, where it is outside
+  AtomicBoundChannel channels[kChannels];
+  std::atomic<uint16_t> more_channels = 0;  // control writes, workers read
+  RecordNumber next = 0;                    // of its leg; control's alone
 };
 static_assert(sizeof(PermissionRecord) == 64);
 
@@ -129,7 +139,7 @@ struct alignas(64) PeerRecord {
   static constexpr int kHotLines = 1;
 
   PeerKey key;
-  std::atomic<uint64_t> channel = 0;  // control writes, workers read: BoundChannel
+  AtomicBoundChannel channel;
 };
 static_assert(sizeof(PeerRecord) == 64);
 

@@ -27,8 +27,8 @@ struct TableSizes {
   uint32_t channels = 200'000;
   uint32_t permissions = 200'000;
 
-  // What a relay of so many allocations sets aside: of all that an ICE agent makes for its networks,
-  // data flows over one, and that one has a channel.
+  // What a relay of so many allocations sets aside: of all that an ICE agent makes for its
+  // networks, data flows over one, and that one has a channel.
   static TableSizes For(uint32_t allocations) {
     return {.legs = allocations,
             .channels = allocations + allocations / 2,

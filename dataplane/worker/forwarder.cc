@@ -6,6 +6,7 @@
 
 #include "dataplane/packet/data_indication.h"
 #include "dataplane/packet/reply.h"
+#include "dataplane/table/bound_channels.h"
 #include "relay/stun/integrity.h"
 #include "relay/wire/channel_data.h"
 
@@ -43,22 +44,6 @@ std::optional<relay::IpAddress> SendPeer(const uint8_t* frame, const ParsedFrame
       message->FindXorAddress(StunAttributeType::kXorPeerAddress);
   if (!peer) return std::nullopt;
   return peer->ip;
-}
-
-// The channel bound to the peer's port, or one that is no more.
-BoundChannel ChannelOf(const Tables& tables, const PermissionRecord& permission, uint16_t port) {
-  for (const std::atomic<uint64_t>& place : permission.channels) {
-    const BoundChannel channel = BoundChannel::Of(place.load(std::memory_order_acquire));
-    if (channel.port == port) return channel;
-  }
-  if (permission.more_channels.load(std::memory_order_acquire) == 0) [[likely]] {
-    return {};
-  }
-  PeerKey key = permission.key;
-  key.port = port;
-  const PeerRecord* record = tables.peers().Find(key);
-  if (record == nullptr) return {};
-  return BoundChannel::Of(record->channel.load(std::memory_order_acquire));
 }
 
 }  // namespace
@@ -483,7 +468,7 @@ void Forwarder::ToClient(Packet& packet, Payload& payload, const LegRecord& leg,
   const DerivedHeader header(sources_[listener.local], listener.port, leg.key.ip, leg.key.port,
                              leg.next_hop);
   const Way way = WayOf(header);
-  const BoundChannel channel = ChannelOf(context_.tables, *permission, source.port);
+  const BoundChannel channel = FindBound(context_.tables, *permission, source.port);
   if (now_ < channel.ends) {
     if (!Fits(packet, data_size + kChannelDataHeaderSize, header, way)) return;
     payload.MoveFront(kChannelDataHeaderSize);
