@@ -225,7 +225,6 @@ void Control::Stop() {
   stop_.store(true);
   rte_eal_mp_wait_lcore();
   running_ = false;
-  LogSummary();
 }
 
 uint32_t Control::Serve(uint64_t now_ms) {
@@ -386,46 +385,5 @@ void Control::Drop(rte_mbuf* mbuf, DropReason reason) {
 }
 
 relay::Now Control::Now(uint64_t now_ms) const { return {now_ms, time(nullptr)}; }
-
-uint64_t Control::Drops(DropReason reason) const {
-  uint64_t sum = counters_.drops[static_cast<size_t>(reason)].Read();
-  for (const auto& worker : workers_) {
-    sum += worker->counters().drops[static_cast<size_t>(reason)].Read();
-  }
-  return sum;
-}
-
-uint64_t Control::Packets(PacketPath path) const {
-  uint64_t sum = 0;
-  for (const auto& worker : workers_) {
-    sum += worker->counters().paths[static_cast<size_t>(path)].Read();
-  }
-  return sum;
-}
-
-// What the relay did, for whoever looks at why it ended.
-void Control::LogSummary() const {
-  for (size_t i = 0; i < kPacketPathCount; ++i) {
-    const uint64_t packets = Packets(static_cast<PacketPath>(i));
-    if (packets == 0) continue;
-    Log(LogLevel::kInfo, "Packets forwarded or handled.",
-        {{"path", PacketPathName(static_cast<PacketPath>(i))}, {"packets", packets}});
-  }
-  for (size_t i = 0; i < kDropReasonCount; ++i) {
-    const DropReason reason = static_cast<DropReason>(i);
-    const uint64_t packets = Drops(reason);
-    if (packets == 0) continue;
-    Log(LogLevel::kInfo, "Packets dropped.",
-        {{"reason", DropReasonName(reason)},
-         {"packets", packets},
-         {"meaning", DropReasonSentence(reason)}});
-  }
-  const relay::ServerCounters& counters = server_->counters();
-  Log(LogLevel::kInfo, "TURN requests served.",
-      {{"requests", counters.requests},
-       {"allocations_created", counters.allocations_created},
-       {"allocations_expired", counters.allocations_expired},
-       {"auth_failures", counters.auth_failures}});
-}
 
 }  // namespace sotto::dataplane

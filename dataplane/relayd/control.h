@@ -72,9 +72,6 @@ class Control final : private FrameSender {
     return {workers_, rings_,     counters_,     interfaces_, *l3_,
             *tables_, *compiler_, *reassembler_, pool_};
   }
-  // Sums over the workers, and control's own drops.
-  uint64_t Drops(DropReason reason) const;
-  uint64_t Packets(PacketPath path) const;
 
  private:
   Control(const RelaydConfig& config, InterfaceTable interfaces, rte_mempool* pool);
@@ -95,7 +92,6 @@ class Control final : private FrameSender {
   void ToWorker(uint32_t worker, rte_mbuf* mbuf, PuntKind kind);
   void Drop(rte_mbuf* mbuf, DropReason reason);
   relay::Now Now(uint64_t now_ms) const;
-  void LogSummary() const;
 
   const TscClock clock_;
   const InterfaceTable interfaces_;

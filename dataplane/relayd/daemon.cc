@@ -1,7 +1,6 @@
 #include "dataplane/relayd/daemon.h"
 
 #include <fmt/format.h>
-#include <grp.h>
 #include <rte_mempool.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -155,19 +154,33 @@ absl::StatusOr<AdminServerOptions> AdminOptionsOf(const RelaydConfig& config) {
   options.listen = config.admin.listen;
   options.tls = config.admin.tls;
   if (config.admin.socket.empty()) return options;
-  const absl::StatusOr<RunAs> run_as = WillRunAs({.user = config.user});
-  if (!run_as.ok()) return run_as.status();
-  options.socket = {.path = config.admin.socket, .owner = run_as->uid, .group = run_as->gid};
-  if (!config.admin.group.empty()) {
-    const group* found = getgrnam(config.admin.group.c_str());
-    if (found == nullptr) {
-      return absl::NotFoundError(
-          fmt::format("[admin] group: there is no group {}; groupadd --system {}, or name another.",
-                      config.admin.group, config.admin.group));
-    }
-    options.socket->group = found->gr_gid;
-  }
+  absl::StatusOr<UnixListenerOptions> socket =
+      AdminSocketOf(config.admin.socket, config.admin.group, config.user);
+  if (!socket.ok()) return socket.status();
+  options.socket = *std::move(socket);
   return options;
+}
+
+// What the relay did, for whoever looks at why it ended.
+void LogSummary(const PacketSums& sums, const relay::ServerCounters& counters) {
+  for (size_t i = 0; i < kPacketPathCount; ++i) {
+    if (sums.paths[i] == 0) continue;
+    Log(LogLevel::kInfo, "Packets forwarded or handled.",
+        {{"path", PacketPathName(static_cast<PacketPath>(i))}, {"packets", sums.paths[i]}});
+  }
+  for (size_t i = 0; i < kDropReasonCount; ++i) {
+    if (sums.drops[i] == 0) continue;
+    const DropReason reason = static_cast<DropReason>(i);
+    Log(LogLevel::kInfo, "Packets dropped.",
+        {{"reason", DropReasonName(reason)},
+         {"packets", sums.drops[i]},
+         {"meaning", DropReasonSentence(reason)}});
+  }
+  Log(LogLevel::kInfo, "TURN requests served.",
+      {{"requests", counters.requests},
+       {"allocations_created", counters.allocations_created},
+       {"allocations_expired", counters.allocations_expired},
+       {"auth_failures", counters.auth_failures}});
 }
 
 // What is open, in the order in which it was opened; closed the other way round.
@@ -178,6 +191,7 @@ class Relay {
     if (admin_) admin_->Stop(control_->server(), control_->Now());
     admin_.reset();
     if (control_) control_->Stop();
+    if (live_) LogSummary(SumOf(*live_), control_->server().counters());
     control_.reset();
     if (raise_for_close_) RaiseForClose();
     for (auto port = ports_.rbegin(); port != ports_.rend(); ++port) ClosePort(*port);

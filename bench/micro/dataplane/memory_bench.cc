@@ -28,11 +28,6 @@ using relay::TransportAddress;
 constexpr std::string_view kSecret = "a-secret-for-benchmarks";
 constexpr relay::Now kNow = {.monotonic_ms = 1'000'000, .unix_s = 1'800'000'000};
 
-class Silent final : public dataplane::FrameSender {
- public:
-  void SendFrame(dataplane::InterfaceId, std::span<const uint8_t>) override {}
-};
-
 uint64_t ResidentBytes() {
   std::ifstream statm("/proc/self/statm");
   uint64_t total = 0;

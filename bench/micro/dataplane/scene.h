@@ -31,6 +31,12 @@ struct SceneOptions {
   uint32_t workers = 1;       // forwarders that share the tables
 };
 
+// Neighbours hear nothing of a benchmark.
+class Silent final : public dataplane::FrameSender {
+ public:
+  void SendFrame(dataplane::InterfaceId, std::span<const uint8_t>) override {}
+};
+
 class Scene {
  public:
   static constexpr uint32_t kBurst = dataplane::Forwarder::kMaxBurst;
@@ -59,11 +65,6 @@ class Scene {
   static constexpr uint64_t kNowMs = 1'000'000;
 
  private:
-  class Silent final : public dataplane::FrameSender {
-   public:
-    void SendFrame(dataplane::InterfaceId, std::span<const uint8_t>) override {}
-  };
-
   struct alignas(64) Worker {
     dataplane::WorkerCounters counters;
     std::unique_ptr<dataplane::Forwarder> forwarder;
