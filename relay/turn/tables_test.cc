@@ -93,7 +93,10 @@ TEST(Discard, EachHasANameOfItsOwnAndARemedy) {
   for (size_t i = 0; i < static_cast<size_t>(Discard::kCount); ++i) {
     const auto discard = static_cast<Discard>(i);
     EXPECT_TRUE(names.insert(DiscardName(discard)).second) << i;
+    // As a metric's label.
     EXPECT_FALSE(DiscardName(discard).empty()) << i;
+    EXPECT_EQ(DiscardName(discard).find_first_not_of("abcdefghijklmnopqrstuvwxyz_"),
+              std::string_view::npos);
     EXPECT_TRUE(DiscardRemedy(discard).ends_with('.')) << DiscardName(discard);
   }
 }
