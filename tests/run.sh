@@ -5,6 +5,7 @@
 #   tests/run.sh --quick             unit tests of the dev preset alone; needs no root
 #   tests/run.sh --preset NAME       this preset; may be given several times
 #   tests/run.sh -R REGEX            only tests whose name matches, as in ctest
+#   tests/run.sh --second-try        what fails is run once more; what passes then is named
 #
 #   release   unit, system, latency and browser tests        asan   the same without latency, browser
 #   fuzz      each libFuzzer target for some seconds          tsan   unit tests of relay/, signaling/
@@ -16,16 +17,18 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 presets=()
 filter=()
 quick=no
+repeat=()
 while [ $# -gt 0 ]; do
   case $1 in
     --quick) quick=yes ;;
+    --second-try) repeat=(--repeat until-pass:2) ;;
     --preset | -R)
       [ $# -gt 1 ] || { echo "run.sh: $1 needs a value; see --help." >&2; exit 2; }
       if [ "$1" = -R ]; then filter=(-R "$2"); else presets+=("$2"); fi
       shift
       ;;
     -h | --help)
-      sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
       exit
       ;;
     *)
@@ -66,8 +69,8 @@ test_preset() { # PRESET
     # have one thread and a long way to go, or whose children change what they are.
     tsan) select+=(-LE signaling -E "^(process_test|switchboard_search_test)$") ;;
   esac
-  [ $quick = no ] || select+=(-LE "netns|fuzz")
-  ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j "$(nproc)" "${select[@]}"
+  [ $quick = no ] || select+=(-LE "netns|fuzz|deploy")
+  ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j "$(nproc)" "${repeat[@]}" "${select[@]}"
 }
 
 mkdir -p build
@@ -90,10 +93,14 @@ for preset in "${presets[@]}"; do
   result=$(grep -E '% tests passed|No tests were found' "$log" || echo "ctest did not finish")
   # By name, with the last that they said: whoever reads this may have these lines alone.
   while read -r name; do
-    result+=$'\n'"  $name failed; it ended:"$'\n'
+    if grep -qE " Test +#[0-9]+: ${name//./\\.} \.+ +Passed" "$log"; then
+      result+=$'\n'"  $name passed at the second try; at the first it ended:"$'\n'
+    else
+      result+=$'\n'"  $name failed; it ended:"$'\n'
+    fi
     result+=$(sed -nE "/ Test +#[0-9]+: ${name//./\\.} \.+\**[A-Z]/,/^( *[0-9]+\/[0-9]+ Test| +Start)/p" "$log" |
       grep -v '^ *$' | tail -n 25 | cut -c 1-300 | sed 's/^/    /')
-  done < <(sed -nE 's/^\t +[0-9]+ - (.*) \((Failed|Timeout|SEGFAULT|Subprocess aborted|Not Run|.*Exception.*)\).*/\1/p' "$log")
+  done < <(sed -nE '/Skipped/d; s/^.* Test +#[0-9]+: ([^ ]+) \.*\*\*\*.*/\1/p' "$log" | sort -u)
   # A test that didn't run shows nothing: as root, all can.
   if [ $quick = no ] && grep -qE '\*\*\*(Skipped|Not Run)' "$log"; then
     result+="; some were skipped"
