@@ -54,12 +54,17 @@ constexpr bool CallsConnect(const CallSide& from, const CallSide& to) {
   return from.number == to.number && from.side != to.side && from.armed && to.armed;
 }
 
+// A user of several legs, so that they share what is one user's. 1 to as many as there are legs; 0:
+// nobody.
+using UserNumber = uint32_t;
+
 struct ForwardingLeg {
   LegId id = 0;
   ClientPath path;
   std::optional<TransportAddress> relayed_v4;  // one of the two at least
   std::optional<TransportAddress> relayed_v6;
   CallSide call;
+  UserNumber user = 0;  // given while a rate of users is in force
   MonotonicMs expires_at = 0;
 };
 
@@ -77,13 +82,26 @@ struct ForwardingChannel {
   MonotonicMs expires_at = 0;
 };
 
+// How much may pass in a second, and as much again at once; 0: no bound. Packets are counted where
+// they come in, those from a leg's client and those from its peers outside apart, so that a flood
+// from one side leaves the other its share. A packet from leg to leg counts for the one that sends.
+struct ForwardingRates {
+  uint32_t packets_per_leg = 0;
+  uint64_t bytes_per_user = 0;  // of IP packets
+
+  bool operator==(const ForwardingRates&) const = default;
+};
+
 class ForwardingPlane {
  public:
   virtual ~ForwardingPlane() = default;
 
+  // From the next packets on. There are no rates before.
+  virtual void SetRates(const ForwardingRates& rates) = 0;
+
   // Adds, or replaces what has the same key (leg; leg and peer; leg and number). A leg comes before
   // what belongs to it. When a table is full: RESOURCE_EXHAUSTED, and nothing has changed. A change
-  // of `expires_at` alone never fails.
+  // of `expires_at` and `user` alone never fails.
   virtual absl::Status Upsert(const ForwardingLeg& leg) = 0;
   virtual absl::Status Upsert(const ForwardingPermission& permission) = 0;
   virtual absl::Status Upsert(const ForwardingChannel& channel) = 0;
@@ -100,6 +118,7 @@ class ForwardingPlane {
 // Forwards nothing: for servers without a dataplane, and for tests.
 class NullForwardingPlane final : public ForwardingPlane {
  public:
+  void SetRates(const ForwardingRates&) override {}
   absl::Status Upsert(const ForwardingLeg&) override { return absl::OkStatus(); }
   absl::Status Upsert(const ForwardingPermission&) override { return absl::OkStatus(); }
   absl::Status Upsert(const ForwardingChannel&) override { return absl::OkStatus(); }

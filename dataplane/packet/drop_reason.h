@@ -84,6 +84,12 @@ namespace sotto::dataplane {
   X(kCallNotConnected, "call_not_connected", "The legs are not the two sides of one armed call.")  \
   X(kPeerIsRelay, "peer_is_relay",                                                                 \
     "A client sent to an address of the relay that is no allocated relayed port.")                 \
+  X(kAllocationRate, "allocation_rate",                                                            \
+    "An allocation takes more than [turn.limits] packets_per_allocation; raise it, or look at "    \
+    "what its client does.")                                                                       \
+  X(kUserRate, "user_rate",                                                                        \
+    "The allocations of a user take more than [turn.limits] bytes_per_user; raise it if clients "  \
+    "need more.")                                                                                  \
   X(kNextHopMissing, "no_next_hop",                                                                \
     "No route, or the next hop does not answer ARP or ND; see its neighbour entry.")               \
   X(kTooBig, "too_big",                                                                            \

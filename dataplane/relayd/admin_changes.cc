@@ -68,12 +68,15 @@ grpc::ServerUnaryReactor* AdminService::Drain(Context* context, const api::Drain
           fmt::format("the deadline is {} s away; must be at most {} (a year), or 0 for none",
                       request->deadline_s(), kMaxDeadline));
     }
-    std::optional<relay::MonotonicMs> deadline;
-    if (request->deadline_s() != 0) deadline = now.monotonic_ms + request->deadline_s() * 1000;
+    std::optional<relay::MonotonicMs> deadline = server.drain().deadline;
+    if (request->has_deadline_s()) {
+      deadline.reset();
+      if (request->deadline_s() != 0) deadline = now.monotonic_ms + request->deadline_s() * 1000;
+    }
     server.Drain(deadline);
-    Log(LogLevel::kInfo, "The relay drains.",
-        {{"allocations", server.allocation_count()}, {"deadline_s", request->deadline_s()}});
     FillStatus(server, now, *response);
+    Log(LogLevel::kInfo, "The relay drains.",
+        {{"allocations", server.allocation_count()}, {"deadline_s", response->drain_deadline_s()}});
     return absl::OkStatus();
   });
 }
@@ -81,6 +84,10 @@ grpc::ServerUnaryReactor* AdminService::Drain(Context* context, const api::Drain
 grpc::ServerUnaryReactor* AdminService::Undrain(Context* context, const api::UndrainRequest*,
                                                 api::Status* response) {
   return requests_.Do(context, [=, this](relay::Server& server, const relay::Now& now) {
+    if (server.drain().for_good) {
+      return absl::FailedPreconditionError(
+          "the relay was told to end, and drains before it does; start it anew");
+    }
     if (server.drain().draining) Log(LogLevel::kInfo, "The relay takes new allocations again.");
     server.Undrain();
     FillStatus(server, now, *response);

@@ -6,6 +6,7 @@
 #include "dataplane/relayd/allocation_id.h"
 #include "dataplane/relayd/allocation_query.h"
 #include "dataplane/relayd/list_stream.h"
+#include "relay/daemon/log.h"
 #include "relay/turn/call_name.h"
 
 namespace sotto::dataplane {
@@ -42,7 +43,8 @@ void FillDetails(const relay::AllocationInfo& info, const RelayView& relay, rela
 
 void FillSummary(const relay::AllocationInfo& info, relay::MonotonicMs now, api::Allocation& out) {
   out.set_id(OperatorId(info));
-  out.set_user(info.user);
+  // Clients write what they like before they are known; in a string of protobuf stands UTF-8.
+  out.set_user(EscapeText(info.user));
   Fill(info.path.client, *out.mutable_client());
   Fill(info.path.server, *out.mutable_server());
   for (const auto& relayed : {info.relayed_v4, info.relayed_v6}) {

@@ -8,6 +8,7 @@
 #include <future>
 #include <thread>
 
+#include "dataplane/observe/fake_explainer.h"
 #include "dataplane/observe/fake_relay_view.h"
 #include "dataplane/relayd/admin_server.h"
 #include "dataplane/relayd/admin_service.h"
@@ -55,7 +56,8 @@ class AdminListsTest : public testing::Test {
     AdminServerOptions admin;
     admin.socket = {.path = folder_ + "/relayd.sock"};
     admin_ = *AdminServer::Open(admin, tasks_);
-    admin_->Add(std::make_unique<AdminService>(options, relay_, running_, admin_->requests()));
+    admin_->Add(std::make_unique<AdminService>(options, relay_, explainer_, capture_, running_,
+                                               admin_->requests()));
   }
   ~AdminListsTest() override {
     Stop();
@@ -80,6 +82,14 @@ class AdminListsTest : public testing::Test {
       admin_->Stop(server_, now_);
     });
     served.get_future().wait();
+  }
+  void AllocateAs(const std::string& name) {
+    const std::string username = fmt::format("{}:{}", now_.unix_s + 1000, name);
+    relay::TestClient client(server_,
+                             {*relay::TransportAddress::Parse("203.0.113.99:5000"),
+                              *relay::TransportAddress::Parse("192.0.2.10:3478")},
+                             username, relay::MintTimeLimitedPassword(kSecret, username));
+    ASSERT_TRUE(client.Allocate(now_).success());
   }
   void Allocate(uint32_t count) {
     for (uint32_t i = 0; i < count; ++i) {
@@ -138,6 +148,8 @@ class AdminListsTest : public testing::Test {
   std::string folder_;
   const relay::Now now_{.monotonic_ms = 5'000'000, .unix_s = 1'800'000'000};
   FakeRelayView relay_;
+  FakeExplainer explainer_;
+  PacketCapture capture_{{}, {}, 1500, {.now = [] { return CaptureMoment(); }}};
   RunningConfig running_ = *RunningConfig::Load("relayd.toml", Config());
   relay::NullForwardingPlane plane_;
   relay::Server server_;
@@ -199,6 +211,22 @@ TEST_F(AdminListsTest, AFilterThatMatchesLittleLooksAtAllWithoutHoldingControlUp
   ASSERT_EQ(found.size(), 1u);
   EXPECT_EQ(found[0].id(), filter.id());
   EXPECT_EQ(TasksRun() - before, 1u);
+}
+
+// Names are the clients': a list must neither end at one nor do to a terminal what it says.
+TEST_F(AdminListsTest, ANameThatIsNoTextIsShownAndFound) {
+  Allocate(10);
+  AllocateAs("bad\xff\xfe\x1b[2J");
+  Serve();
+  std::vector<api::Allocation> found;
+  ASSERT_TRUE(List({}, found).ok());
+  ASSERT_EQ(found.size(), 11u);
+  EXPECT_EQ(found[10].user(), "bad\\u00ff\\u00fe\\u001b[2J");
+  api::AllocationFilter filter;
+  filter.set_user(found[10].user());
+  found.clear();
+  ASSERT_TRUE(List(filter, found).ok());
+  EXPECT_EQ(found.size(), 1u);
 }
 
 TEST_F(AdminListsTest, ALimitEndsTheListThere) {

@@ -1,231 +1,36 @@
 #include "dataplane/relayd/admin_server.h"
 
-#include <fmt/format.h>
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
-#include <grpcpp/resource_quota.h>
-#include <grpcpp/security/server_credentials.h>
-#include <grpcpp/server.h>
-#include <grpcpp/server_builder.h>
-#include <grpcpp/server_posix.h>
-#include <poll.h>
-#include <pthread.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <chrono>
-#include <deque>
-#include <future>
-#include <mutex>
-#include <span>
-#include <thread>
 #include <utility>
 
-#include "relay/api/grpc_log.h"
-#include "relay/daemon/config_file.h"
-#include "relay/daemon/log.h"
-
 namespace sotto::dataplane {
-namespace {
-
-constexpr std::chrono::milliseconds kStopWait(1000);
-// After accept() has failed for want of descriptors or memory.
-constexpr int kAcceptPauseMs = 100;
-// The largest request is a configuration to be checked.
-constexpr int kMaxRequestBytes = kMaxConfigSize + 65536;
-constexpr size_t kGrpcMemory = 64u << 20;
-constexpr int kMaxReflectionThreads = 4;
-
-absl::Status Of(std::string_view key, const absl::Status& status) {
-  return {status.code(),
-          fmt::format("{}: {}", key,
-                      std::string_view(status.message().data(), status.message().size()))};
-}
-
-}  // namespace
-
-// The thread that enters gRPC: accepts connections, and runs what it is given.
-class AdminServer::Thread {
- public:
-  Thread(std::optional<UnixListener> socket, std::optional<relay::TransportAddress> listen,
-         std::shared_ptr<grpc::ServerCredentials> tls)
-      : socket_(std::move(socket)),
-        listen_(listen),
-        tls_(std::move(tls)),
-        wake_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-        thread_([this] { Run(); }) {
-    pthread_setname_np(thread_.native_handle(), "sotto-admin");
-  }
-  ~Thread() {
-    Post([this] { ended_ = true; });
-    thread_.join();
-    close(wake_fd_);
-  }
-
-  // Any thread.
-  void Post(std::function<void()> work) {
-    {
-      std::lock_guard lock(mutex_);
-      work_.push_back(std::move(work));
-    }
-    const uint64_t one = 1;
-    [[maybe_unused]] const ssize_t written = write(wake_fd_, &one, sizeof(one));
-  }
-  // Any other thread; waits until the work, and all that was posted before it, is done.
-  void Do(const std::function<void()>& work) {
-    const auto done = std::make_shared<std::promise<void>>();
-    Post([&work, done] {
-      work();
-      done->set_value();
-    });
-    done->get_future().wait();
-  }
-
-  // On the thread itself:
-  absl::Status Start(std::span<const std::unique_ptr<ControlService>> services);
-  void Shutdown();
-  bool SocketRemovable() const { return !socket_ || socket_->Removable(); }
-
- private:
-  void Run();
-  void Accept();
-
-  std::optional<UnixListener> socket_;
-  const std::optional<relay::TransportAddress> listen_;
-  const std::shared_ptr<grpc::ServerCredentials> tls_;  // for listen_
-  const int wake_fd_;
-  std::mutex mutex_;
-  std::deque<std::function<void()>> work_;  // under mutex_
-  // The thread's own:
-  std::unique_ptr<grpc::Server> server_;
-  std::chrono::steady_clock::time_point accept_again_ = {};
-  bool accept_failed_ = false;
-  bool ended_ = false;
-  std::thread thread_;
-};
-
-absl::Status AdminServer::Thread::Start(std::span<const std::unique_ptr<ControlService>> services) {
-  grpc::ServerBuilder builder;
-  for (const auto& service : services) builder.RegisterService(&service->grpc_service());
-  builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
-  grpc::ResourceQuota quota("sotto-admin");
-  quota.Resize(kGrpcMemory);
-  quota.SetMaxThreads(kMaxReflectionThreads);
-  builder.SetResourceQuota(quota);
-  builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MAX_POLLERS, 1);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 1024);
-  // Two relays on one address would share its connections.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 5000);
-  // A watcher whose host is gone is noticed; one that looks after its relay is let.
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5000);
-  int port = 0;
-  if (listen_) builder.AddListeningPort(listen_->ToString(), tls_, &port);
-  server_ = builder.BuildAndStart();
-  if (!server_ || (listen_ && port == 0)) {
-    return absl::UnavailableError(
-        fmt::format("[admin] listen: {} can't be listened on; is it this host's address, and the "
-                    "port free?",
-                    listen_ ? listen_->ToString() : "the admin service"));
-  }
-  return absl::OkStatus();
-}
-
-void AdminServer::Thread::Shutdown() {
-  if (!server_) return;
-  server_->Shutdown(std::chrono::system_clock::now() + kStopWait);
-  server_->Wait();
-  server_.reset();
-}
-
-void AdminServer::Thread::Run() {
-  std::deque<std::function<void()>> work;
-  while (!ended_) {
-    const bool accepts = server_ && socket_ && accept_again_ <= std::chrono::steady_clock::now();
-    pollfd fds[] = {{wake_fd_, POLLIN, 0}, {accepts ? socket_->fd() : -1, POLLIN, 0}};
-    poll(fds, 2, server_ && socket_ && !accepts ? kAcceptPauseMs : -1);
-    uint64_t count = 0;
-    [[maybe_unused]] const ssize_t taken = read(wake_fd_, &count, sizeof(count));
-    {
-      std::lock_guard lock(mutex_);
-      work.swap(work_);
-    }
-    for (const auto& run : work) run();
-    work.clear();
-    if (fds[1].revents != 0 && server_) Accept();
-  }
-  Shutdown();
-}
-
-void AdminServer::Thread::Accept() {
-  const int fd = accept4(socket_->fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-  if (fd >= 0) {
-    accept_failed_ = false;
-    grpc::AddInsecureChannelFromFd(server_.get(), fd);
-    return;
-  }
-  if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) return;
-  accept_again_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(kAcceptPauseMs);
-  if (std::exchange(accept_failed_, true)) return;
-  Log(LogLevel::kError, "The admin socket can't take a connection; raise LimitNOFILE if it's that.",
-      {{"error", std::string_view(strerrordesc_np(errno))}});
-}
 
 absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Open(const AdminServerOptions& options,
                                                                ControlTasks& tasks) {
-  RouteGrpcLog();
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  std::shared_ptr<ReloadableTls> tls;
-  if (options.listen) {
-    absl::StatusOr<TlsPem> read = ReadTlsFiles(options.tls);
-    if (!read.ok()) return Of("[admin] listen", read.status());
-    tls = std::make_shared<ReloadableTls>(*std::move(read));
-  }
-  std::optional<UnixListener> socket;
-  if (options.socket) {
-    absl::StatusOr<UnixListener> opened = UnixListener::Open(*options.socket);
-    if (!opened.ok()) return Of("[admin] socket", opened.status());
-    socket = *std::move(opened);
-  }
-  return std::unique_ptr<AdminServer>(
-      new AdminServer(options, tasks, std::move(socket), std::move(tls)));
+  absl::StatusOr<std::unique_ptr<AdminListener>> listener = AdminListener::Open(options);
+  if (!listener.ok()) return listener.status();
+  return std::unique_ptr<AdminServer>(new AdminServer(options, tasks, *std::move(listener)));
 }
 
 AdminServer::AdminServer(const AdminServerOptions& options, ControlTasks& tasks,
-                         std::optional<UnixListener> socket, std::shared_ptr<ReloadableTls> tls)
+                         std::unique_ptr<AdminListener> listener)
     : tasks_(tasks),
       requests_(options.max_requests, tasks,
-                [this](std::function<void()> work) { thread_->Post(std::move(work)); }),
-      tls_(std::move(tls)),
-      thread_(std::make_unique<Thread>(std::move(socket), options.listen,
-                                       tls_ ? MutualTlsCredentials(tls_) : nullptr)) {}
-
-AdminServer::~AdminServer() = default;
+                [this](std::function<void()> work) { listener_->Post(std::move(work)); }),
+      listener_(std::move(listener)) {}
 
 absl::Status AdminServer::Serve(relay::Server& server, const relay::Now& now) {
-  if (!thread_->SocketRemovable()) {
-    Log(LogLevel::kWarning,
-        "The admin socket will stay behind at the end; let the user that the relay runs as write "
-        "to "
-        "its folder.");
+  std::vector<grpc::Service*> services;
+  for (const auto& service : services_) {
+    service->Attach(server, now);
+    services.push_back(&service->grpc_service());
   }
-  for (const auto& service : services_) service->Attach(server, now);
-  absl::Status status;
-  thread_->Do([&] { status = thread_->Start(services_); });
-  return status;
+  return listener_->Serve(services);
 }
 
 void AdminServer::Stop(relay::Server& server, const relay::Now& now) {
   tasks_.Close(server, now);
   for (const auto& service : services_) service->Detach(server);
-  thread_->Do([this] { thread_->Shutdown(); });
-}
-
-void AdminServer::ReplaceTls(TlsPem tls) {
-  if (tls_) tls_->Replace(std::move(tls));
+  listener_->Shutdown();
 }
 
 }  // namespace sotto::dataplane

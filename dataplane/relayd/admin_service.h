@@ -1,7 +1,8 @@
 // The service Admin of relay/api/admin.proto, where the contract stands.
 //
-// Look-ups are in admin_lookups.cc, those that are streams in admin_lists.cc, changes in
-// admin_changes.cc. What touches the TURN server is done by the control thread: control_requests.h.
+// Look-ups are in admin_lookups.cc, those that are streams in admin_lists.cc, packets in
+// admin_packets.cc, changes in admin_changes.cc. What touches the TURN server is done by the
+// control thread: control_requests.h.
 #pragma once
 
 #include <atomic>
@@ -9,6 +10,8 @@
 #include <string>
 #include <utility>
 
+#include "dataplane/observe/capture.h"
+#include "dataplane/observe/explanation.h"
 #include "dataplane/observe/relay_view.h"
 #include "dataplane/relayd/control_requests.h"
 #include "dataplane/relayd/running_config.h"
@@ -24,13 +27,19 @@ struct AdminOptions {
 class AdminService final : public relay::v1::Admin::CallbackService, public ControlService {
  public:
   // All must outlive the object.
-  AdminService(AdminOptions options, const RelayView& relay, RunningConfig& config,
-               ControlRequests& requests)
-      : options_(std::move(options)), relay_(relay), config_(config), requests_(requests) {}
+  AdminService(AdminOptions options, const RelayView& relay, FrameExplainer& explainer,
+               PacketCapture& capture, RunningConfig& config, ControlRequests& requests)
+      : options_(std::move(options)),
+        relay_(relay),
+        explainer_(explainer),
+        capture_(capture),
+        config_(config),
+        requests_(requests) {}
 
   grpc::Service& grpc_service() override { return *this; }
   // From here on time counts.
   void Attach(relay::Server&, const relay::Now& now) override { attached_at_ = now.monotonic_ms; }
+  void Detach(relay::Server&) override { capture_.Close(); }
 
  private:
   using Context = grpc::CallbackServerContext;
@@ -55,6 +64,12 @@ class AdminService final : public relay::v1::Admin::CallbackService, public Cont
   grpc::ServerUnaryReactor* EndAllocation(Context* context,
                                           const relay::v1::EndAllocationRequest* request,
                                           relay::v1::EndAllocationResponse* response) override;
+
+  // admin_packets.cc
+  grpc::ServerUnaryReactor* Explain(Context* context, const relay::v1::ExplainRequest* request,
+                                    relay::v1::Explanation* response) override;
+  grpc::ServerWriteReactor<relay::v1::CaptureChunk>* Capture(
+      Context* context, const relay::v1::CaptureRequest* request) override;
 
   // admin_changes.cc
   grpc::ServerUnaryReactor* ListUsers(Context* context, const relay::v1::ListUsersRequest* request,
@@ -83,6 +98,8 @@ class AdminService final : public relay::v1::Admin::CallbackService, public Cont
 
   const AdminOptions options_;
   const RelayView& relay_;
+  FrameExplainer& explainer_;  // control's
+  PacketCapture& capture_;
   RunningConfig& config_;  // control's
   ControlRequests& requests_;
   std::atomic<size_t> lists_ = 0;       // open ones; gRPC's threads

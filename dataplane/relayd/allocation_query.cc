@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "dataplane/relayd/allocation_id.h"
+#include "relay/daemon/log.h"
 
 namespace sotto::dataplane {
 namespace {
@@ -19,7 +20,8 @@ absl::Status ParseAddress(std::string_view field, const std::string& text,
     out = {.prefix = *prefix};
     return absl::OkStatus();
   }
-  if (const auto address = relay::TransportAddress::Parse(text); address.ok()) {
+  if (const auto address = relay::TransportAddress::Parse(text);
+      address.ok() && address->port != 0) {
     out = {.prefix = {address->ip, address->ip.is_v4() ? 32 : 128}, .port = address->port};
     return absl::OkStatus();
   }
@@ -62,7 +64,11 @@ bool AllocationQuery::Matches(const relay::AllocationInfo& info, relay::Monotoni
   if (single() && OperatorId(info) != id_) return false;
   const relay::MonotonicMs age = now - info.created_at;
   if (age < min_age_ms_ || age > max_age_ms_) return false;
-  if (!user_.empty() && info.user != user_) return false;
+  // As it is, or as lists show it.
+  if (!user_.empty() && info.user != user_ &&
+      (user_.find('\\') == std::string::npos || EscapeText(info.user) != user_)) {
+    return false;
+  }
   if (client_ && !client_->Matches(info.path.client)) return false;
   if (relayed_ && !(info.relayed_v4 && relayed_->Matches(*info.relayed_v4)) &&
       !(info.relayed_v6 && relayed_->Matches(*info.relayed_v6))) {

@@ -11,7 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "dataplane/l3/interface.h"
-#include "relay/api/tls_files.h"
+#include "relay/api/admin_config.h"
 #include "relay/daemon/config_file.h"
 #include "relay/daemon/log.h"
 #include "relay/turn/options.h"
@@ -53,16 +53,6 @@ struct InterfaceConfig {
   std::vector<relay::IpAddress> gateways;
 
   bool operator==(const InterfaceConfig&) const = default;
-};
-
-// [admin]: where the services of relay/api/relay.proto are reached; empty and nothing: nowhere.
-struct AdminConfig {
-  std::string socket;  // path
-  std::string group;   // whose members may connect; empty: that of the user it runs as
-  std::optional<relay::TransportAddress> listen;
-  TlsFiles tls;  // given if, and only if, `listen` is
-
-  bool operator==(const AdminConfig&) const = default;
 };
 
 struct RelaydConfig {

@@ -204,25 +204,7 @@ class Checker {
 
   void CheckAdmin() {
     const AdminConfig& admin = config_.admin;
-    const struct {
-      std::string_view key;
-      const std::string& value;
-    } files[] = {
-        {"tls_cert", admin.tls.cert}, {"tls_key", admin.tls.key}, {"tls_ca", admin.tls.ca}};
-    for (const auto& [key, value] : files) {
-      if (admin.listen && value.empty()) {
-        Fail("admin.listen",
-             "[admin] listen: TCP is served with mutual TLS alone, and {} is missing; give it, or "
-             "use socket.",
-             key);
-      } else if (!admin.listen && !value.empty()) {
-        Fail(fmt::format("admin.{}", key),
-             "[admin] {}: is for listen, which is missing; give it, or leave this out.", key);
-      }
-    }
-    if (!admin.group.empty() && admin.socket.empty()) {
-      Fail("admin.group", "[admin] group: is for socket, which is missing; give it.");
-    }
+    sotto::CheckAdmin(admin, errors_);
     if (admin.listen && addresses_.contains(admin.listen->ip)) {
       Fail("admin.listen",
            "[admin] listen: {} is the relay's own, and the kernel doesn't have it; give an address "

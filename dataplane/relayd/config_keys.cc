@@ -53,6 +53,7 @@ void ReadInterfaceAddress(const ConfigValue& value, InterfaceConfig& interface) 
 
 constexpr int64_t kMaxU32 = UINT32_MAX;
 constexpr int64_t kMaxAllocations = 1 << 20;
+constexpr int64_t kMaxUserRate = 1'000'000'000'000;
 constexpr int64_t kYear = 366 * 24 * 3600;
 
 const ConfigKeyReader<RelaydConfig> kKeys[] = {
@@ -396,10 +397,33 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
                  "0: no bound but that of requests_per_prefix."},
      SOTTO_INTEGER(server.limits.allocations_per_prefix, 0, 1'000'000)},
     {{.section = "turn.limits",
+      .name = "packets_per_allocation",
+      .type = "an integer",
+      .standard = "0",
+      .example = "2000",
+      .reloadable = true,
+      .meaning = "Packets a second that an allocation may take from its client, and as many from "
+                 "its peers outside; twice as many in the first second. Those beyond are dropped. "
+                 "0: no bound."},
+     SOTTO_INTEGER(server.limits.rates.packets_per_leg, 0, 1'000'000)},
+    {{.section = "turn.limits",
+      .name = "bytes_per_user",
+      .type = "an integer",
+      .standard = "0",
+      .example = "2_500_000",
+      .reloadable = true,
+      .meaning =
+          "Bytes a second, of IP packets, that all allocations of a user may take from its "
+          "clients, and as many from their peers outside; twice as many in the first second. "
+          "With policy `\"call\"` each leg of a call is a user. Those beyond are dropped. 0: "
+          "no bound; else from 1000."},
+     SOTTO_INTEGER(server.limits.rates.bytes_per_user, 0, kMaxUserRate)},
+    {{.section = "turn.limits",
       .name = "requests_per_prefix",
       .type = "an integer",
       .standard = "2000",
       .example = "500",
+      .reloadable = true,
       .meaning = "STUN requests a second that one source prefix (IPv4 /24, IPv6 /56) may make; "
                  "twice as many in a burst."},
      SOTTO_INTEGER(server.limits.requests_per_prefix, 1, 1'000'000)},
@@ -408,6 +432,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .type = "an integer",
       .standard = "65536",
       .example = "16384",
+      .reloadable = true,
       .meaning = "Bytes a second by which answers to unauthenticated requests may exceed the "
                  "requests, for each source prefix (IPv4 /24, IPv6 /56)."},
      SOTTO_INTEGER(server.limits.unauthenticated_excess_rate, 1, kMaxU32)},
@@ -416,6 +441,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .type = "an integer",
       .standard = "262144",
       .example = "65536",
+      .reloadable = true,
       .meaning = "The same, at once after a pause."},
      SOTTO_INTEGER(server.limits.unauthenticated_excess_burst, 1, kMaxU32)},
 
@@ -478,12 +504,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .meaning =
           "Where the admin services are reached over TCP, on a kernel socket, with mutual TLS "
           "alone: needs the three below."},
-     [](const ConfigValue& v, RelaydConfig& c) {
-       c.admin.listen = v.Parsed<relay::TransportAddress>();
-       if (c.admin.listen && c.admin.listen->port == 0) {
-         v.Fail("port 0 can't be reached; must be from 1 to 65535.");
-       }
-     }},
+     [](const ConfigValue& v, RelaydConfig& c) { ReadServicePort(v, c.admin.listen); }},
     {{.section = "admin",
       .name = "tls_cert",
       .type = "a string",
@@ -515,12 +536,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .standard = "(none)",
       .example = "\"127.0.0.1:9641\"",
       .meaning = "Where Prometheus fetches metrics, over HTTP, on a kernel socket."},
-     [](const ConfigValue& v, RelaydConfig& c) {
-       c.metrics_listen = v.Parsed<relay::TransportAddress>();
-       if (c.metrics_listen && c.metrics_listen->port == 0) {
-         v.Fail("port 0 can't be fetched from; must be from 1 to 65535.");
-       }
-     }},
+     [](const ConfigValue& v, RelaydConfig& c) { ReadServicePort(v, c.metrics_listen); }},
     {{.section = "log",
       .name = "level",
       .type = "a string",

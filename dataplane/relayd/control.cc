@@ -35,14 +35,19 @@ T RandomValue() {
   return value;
 }
 
+// Sources are spread over the workers in a way that nobody promises: each worker has the whole rate
+// for requests, and its share of what may be amplified.
+ForwarderBudgets BudgetsOf(const relay::LimitOptions& limits, size_t workers) {
+  const auto share = static_cast<uint32_t>(workers);
+  return {.request_rate = limits.requests_per_prefix,
+          .request_burst = 2 * limits.requests_per_prefix,
+          .answer_excess_rate = std::max(1u, limits.unauthenticated_excess_rate / share),
+          .answer_excess_burst = std::max(64u, limits.unauthenticated_excess_burst / share)};
+}
+
 ForwarderOptions ForwarderOptionsFor(const relay::LimitOptions& limits, uint32_t workers) {
-  // Sources are spread over the workers in a way that nobody promises: each worker has the whole
-  // rate for requests, and its share of what may be amplified.
   ForwarderOptions options;
-  options.request_rate = limits.requests_per_prefix;
-  options.request_burst = 2 * limits.requests_per_prefix;
-  options.answer_excess_rate = std::max(1u, limits.unauthenticated_excess_rate / workers);
-  options.answer_excess_burst = std::max(64u, limits.unauthenticated_excess_burst / workers);
+  options.budgets = BudgetsOf(limits, workers);
   options.budget_key = RandomValue<uint64_t>();
   options.random_key = RandomValue<std::array<uint8_t, 16>>();
   return options;
@@ -210,6 +215,10 @@ void Control::Run(int stop_fd, const std::function<void()>& every_second) {
     doorbell_.StopWaiting();
     if (fds[0].revents != 0) return;
   }
+}
+
+void Control::SetLimits(const relay::LimitOptions& limits) {
+  for (const auto& worker : workers_) worker->SetBudgets(BudgetsOf(limits, workers_.size()));
 }
 
 void Control::Housekeep(uint64_t now_ms) {

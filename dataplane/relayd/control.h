@@ -56,6 +56,9 @@ class Control final : private FrameSender {
   relay::Server& server() { return *server_; }
   relay::Now Now() const { return Now(clock_.NowMs()); }
   const L3& l3() const { return *l3_; }
+  // What the workers enforce of them.
+  void SetLimits(const relay::LimitOptions& limits);
+
   // For LiveRelay; const, and of what lives as long as the object.
   struct Parts {
     const std::vector<std::unique_ptr<Worker>>& workers;
@@ -66,11 +69,12 @@ class Control final : private FrameSender {
     const Tables& tables;
     const ForwardingCompiler& compiler;
     const Reassembler& reassembler;
+    const ForwarderContext& context;
     rte_mempool* pool;
   };
   Parts parts() const {
     return {workers_, rings_,     counters_,     interfaces_, *l3_,
-            *tables_, *compiler_, *reassembler_, pool_};
+            *tables_, *compiler_, *reassembler_, *context_,   pool_};
   }
 
  private:

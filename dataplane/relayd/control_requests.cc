@@ -1,15 +1,8 @@
 #include "dataplane/relayd/control_requests.h"
 
-#include <string>
 #include <utility>
 
 namespace sotto::dataplane {
-
-grpc::Status ToGrpc(const absl::Status& status) {
-  if (status.ok()) return grpc::Status::OK;
-  return {static_cast<grpc::StatusCode>(status.code()),
-          std::string(status.message().data(), status.message().size())};
-}
 
 grpc::Status Unavailable() {
   return {grpc::StatusCode::UNAVAILABLE,

@@ -18,13 +18,10 @@
 
 #include "absl/status/status.h"
 #include "dataplane/relayd/control_tasks.h"
+#include "relay/api/admin_listener.h"
 
 namespace sotto::dataplane {
 
-// Runs a function on a thread that may enter gRPC.
-using RunInGrpc = std::function<void(std::function<void()>)>;
-
-grpc::Status ToGrpc(const absl::Status& status);
 // What a request gets that control won't see.
 grpc::Status Unavailable();
 

@@ -7,8 +7,8 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
-#include <sstream>
 
 #include "dataplane/relayd/config_reader.h"
 #include "relay/auth/credential.h"
@@ -50,19 +50,27 @@ const ConfigReader<KeptCredentials>& Reader() {
   return *reader;
 }
 
+// A basic string of TOML. (toml++ 3.3 writes keys with an apostrophe bare, and can't read them.)
+std::string Quoted(std::string_view text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c;
+  }
+  return quoted + '"';
+}
+
 std::string Render(const KeptCredentials& kept) {
-  toml::array secrets;
-  for (const std::string& secret : kept.secrets) secrets.push_back(secret);
-  toml::table users;
-  for (const auto& [name, password] : kept.users) users.insert(name, password);
-  const toml::table file{
-      {"turn", toml::table{{"auth", toml::table{{"shared_secrets", secrets}, {"users", users}}}}}};
-  std::ostringstream text;
-  text
-      << "# Kept by sotto-relayd: sottoctl users, sottoctl secrets. Edit it by hand only while no\n"
-         "# relay runs with it, or reload right after.\n"
-      << toml::toml_formatter(file) << "\n";
-  return text.str();
+  std::string text =
+      "# Kept by sotto-relayd: sottoctl users, sottoctl secrets. Edit it by hand only while no\n"
+      "# relay runs with it, or reload right after.\n"
+      "[turn.auth]\nshared_secrets = [";
+  for (const std::string& secret : kept.secrets) text += "\n  " + Quoted(secret) + ",";
+  text += "\n]\n[turn.auth.users]\n";
+  for (const auto& [name, password] : kept.users) {
+    text += fmt::format("{} = {}\n", Quoted(name), Quoted(password));
+  }
+  return text;
 }
 
 absl::Status Failed(std::string_view what, const std::string& path) {
@@ -122,9 +130,7 @@ bool SyncFolder(const std::string& folder) {
 }  // namespace
 
 absl::StatusOr<KeptCredentials> LoadCredentials(const std::string& path) {
-  absl::StatusOr<KeptCredentials> kept = Reader().Load(path, {});
-  if (absl::IsNotFound(kept.status())) return KeptCredentials();
-  return kept;
+  return Reader().Load(path, {});
 }
 
 absl::Status SaveCredentials(const std::string& path, const KeptCredentials& credentials) {
@@ -134,10 +140,21 @@ absl::Status SaveCredentials(const std::string& path, const KeptCredentials& cre
         "[turn.auth] file: {} would have more than {} bytes; remove users that are gone", path,
         kMaxConfigSize));
   }
+  // What can't be read would be lost at the next start.
+  const absl::StatusOr<KeptCredentials> read = Reader().Parse(text, path, {});
+  if (!read.ok()) return absl::InvalidArgumentError(read.status().message());
+  if (!(*read == credentials)) {
+    return absl::InternalError(fmt::format(
+        "[turn.auth] file: {} would not say what it should; nothing was written", path));
+  }
   NewFile file(path + ".new");
   if (!file.Write(text)) return Failed("can't be written", path + ".new");
   if (!file.MoveTo(path)) return Failed("can't be replaced", path);
-  if (!SyncFolder(FolderOf(path))) return Failed("is written, but may be lost in a crash", path);
+  if (!SyncFolder(FolderOf(path))) {
+    return absl::DataLossError(
+        fmt::format("[turn.auth] file: {} is written and in force, but may be lost in a crash: {}",
+                    path, strerror(errno)));
+  }
   return absl::OkStatus();
 }
 

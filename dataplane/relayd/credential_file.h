@@ -35,11 +35,13 @@ struct KeptCredentials {
   }
 };
 
-// Nothing is kept where there is no file. Errors as those of a configuration: a line for each thing
-// that is wrong. Warns when others can read it.
+// NOT_FOUND where there is no file. Errors as those of a configuration: a line for each thing that
+// is wrong. Warns when others can read it.
 absl::StatusOr<KeptCredentials> LoadCredentials(const std::string& path);
 
-// Replaces the file, mode 0600, at once or not at all; durable when it returns.
+// Replaces the file, mode 0600, at once or not at all; durable when it returns. DATA_LOSS: it is
+// replaced, and not known to be durable. INVALID_ARGUMENT: what isn't plain text
+// (relay/wire/text.h).
 absl::Status SaveCredentials(const std::string& path, const KeptCredentials& credentials);
 
 // Says early, as the user that the process runs as, what loading and saving would fail with.

@@ -1,6 +1,8 @@
 #include "dataplane/relayd/daemon.h"
 
 #include <fmt/format.h>
+#include <rte_cycles.h>
+#include <rte_mbuf.h>
 #include <rte_mempool.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -14,6 +16,8 @@
 #include <vector>
 
 #include "dataplane/eal/eal.h"
+#include "dataplane/observe/capture.h"
+#include "dataplane/observe/explain.h"
 #include "dataplane/port/pool.h"
 #include "dataplane/port/port.h"
 #include "dataplane/relayd/admin_server.h"
@@ -217,13 +221,15 @@ class Relay {
     if (absl::Status status = control_->Start(); !status.ok()) return status;
     live_.emplace(*control_, ports_);
     if (absl::Status status = OpenAdmin(config, running); !status.ok()) return status;
-    running.SetEffects({.log =
-                            [this](const LogOptions& log) {
-                              ConfigureLog(log);
-                              eal_->SetVerbose(log.level == LogLevel::kDebug);
-                            },
-                        .tls = [this](TlsPem tls) { admin_->ReplaceTls(std::move(tls)); }});
-    if (absl::Status status = OpenMetrics(config); !status.ok()) return status;
+    running.SetEffects(
+        {.log =
+             [this](const LogOptions& log) {
+               ConfigureLog(log);
+               eal_->SetVerbose(log.level == LogLevel::kDebug);
+             },
+         .limits = [this](const relay::LimitOptions& limits) { control_->SetLimits(limits); },
+         .tls = [this](TlsPem tls) { admin_->ReplaceTls(std::move(tls)); }});
+    if (absl::Status status = OpenMetrics(config, running); !status.ok()) return status;
 
     PrivilegeOptions privileges = early;
     for (const Port& port : ports_) privileges.keep_for_close |= port.privileged_close;
@@ -257,17 +263,37 @@ class Relay {
     admin_ = *std::move(admin);
     admin_->Add(std::make_unique<CallControlService>(CallControlOptions{.version = SOTTO_VERSION},
                                                      admin_->requests()));
+    explainer_.emplace(control_->parts().context, pool_);
+    OpenCapture();
     admin_->Add(std::make_unique<AdminService>(AdminOptions{.version = SOTTO_VERSION}, *live_,
-                                               running, admin_->requests()));
+                                               *explainer_, *capture_, running,
+                                               admin_->requests()));
     admin_->Add(std::make_unique<DaemonControl>(SOTTO_VERSION, running, admin_->requests()));
     return absl::OkStatus();
   }
 
-  absl::Status OpenMetrics(const RelaydConfig& config) {
+  void OpenCapture() {
+    std::vector<CaptureTap*> taps;
+    for (const auto& worker : control_->parts().workers) taps.push_back(&worker->capture_tap());
+    std::vector<PacketCapture::Port> ports;
+    for (const Port& port : ports_) ports.push_back({port.id, port.name});
+    const auto max_frame =
+        static_cast<uint16_t>(rte_pktmbuf_data_room_size(pool_) - RTE_PKTMBUF_HEADROOM);
+    const auto now = [] {
+      const auto unix_time = std::chrono::system_clock::now().time_since_epoch();
+      return CaptureMoment{
+          .tick = rte_rdtsc(),
+          .unix_ns = static_cast<uint64_t>(std::chrono::nanoseconds(unix_time).count())};
+    };
+    capture_.emplace(std::move(taps), std::move(ports), max_frame,
+                     PacketCapture::Clock{.now = now, .hz = rte_get_tsc_hz()});
+  }
+
+  absl::Status OpenMetrics(const RelaydConfig& config, const RunningConfig& running) {
     if (!config.metrics_listen) return absl::OkStatus();
     auto server = MetricsServer::Open({.listen = *config.metrics_listen});
     if (!server.ok()) return server.status();
-    metrics_.emplace(SOTTO_VERSION, *live_, control_->tasks());
+    metrics_.emplace(SOTTO_VERSION, *live_, running, control_->tasks());
     metrics_server_ = *std::move(server);
     return absl::OkStatus();
   }
@@ -327,6 +353,8 @@ class Relay {
   std::vector<Port> ports_;
   std::unique_ptr<Control> control_;
   std::optional<LiveRelay> live_;
+  std::optional<Explainer> explainer_;
+  std::optional<PacketCapture> capture_;
   std::unique_ptr<AdminServer> admin_;
   std::optional<RelayMetrics> metrics_;
   std::unique_ptr<MetricsServer> metrics_server_;
@@ -345,7 +373,10 @@ class LastDrain {
     }
     // Nobody takes that back; but what was begun before may end sooner.
     const relay::DrainState& drain = server.drain();
-    if (!drain.draining || !drain.deadline || *drain.deadline > *deadline_) server.Drain(deadline_);
+    if (!drain.for_good || !drain.deadline || *drain.deadline > *deadline_) {
+      const bool sooner = drain.draining && drain.deadline && *drain.deadline < *deadline_;
+      server.Drain(sooner ? drain.deadline : deadline_, true);
+    }
     const uint32_t left = server.allocation_count();
     if (left == 0 || now.monotonic_ms >= *deadline_) return true;
     notifier.Draining(fmt::format("draining: {} allocation{} left, {} s at most", left,

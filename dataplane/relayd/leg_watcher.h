@@ -18,7 +18,7 @@ namespace sotto::dataplane {
 class LegWatcher final : public grpc::ServerWriteReactor<relay::v1::LegEvent>,
                          public std::enable_shared_from_this<LegWatcher> {
  public:
-  using RunInGrpc = dataplane::RunInGrpc;
+  using RunInGrpc = sotto::RunInGrpc;
 
   static std::shared_ptr<LegWatcher> Create(size_t max_events, RunInGrpc run_in_grpc);
 

@@ -9,6 +9,7 @@
 
 #include "dataplane/relayd/config.h"
 #include "dataplane/relayd/daemon.h"
+#include "dataplane/relayd/running_config.h"
 
 namespace {
 
@@ -57,7 +58,12 @@ int main(int argc, char** argv) try {
   const auto config = sotto::dataplane::LoadConfig(path);
   if (!config.ok()) return Fail(config.status());
   if (check) {
-    for (const std::string& warning : config->warnings) fmt::print(stderr, "{}\n", warning);
+    // With the files that it names, as the start reads them.
+    const auto running = sotto::dataplane::RunningConfig::Load(path, *config);
+    if (!running.ok()) return Fail(running.status());
+    for (const std::string& warning : running->config().warnings) {
+      fmt::print(stderr, "{}\n", warning);
+    }
     fmt::print("{} is valid.\n", path);
     return 0;
   }

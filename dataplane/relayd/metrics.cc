@@ -41,10 +41,19 @@ struct ControlState {
   uint32_t calls = 0;
   uint32_t armed_calls = 0;
   uint32_t ports_in_use = 0;
+  uint32_t ports = 0;
   bool draining = false;
+  bool reloaded = true;
 };
 
-ControlState StateOf(const relay::Server& server, const RelayView& relay, const relay::Now& now) {
+// Relayed ports that there are; 0 where relayed addresses are virtual.
+uint32_t PortsOf(const relay::ServerOptions& options) {
+  const auto [first, last] = options.relay_ports;
+  return static_cast<uint32_t>(options.relay_addresses.size()) * (last - first + 1u);
+}
+
+ControlState StateOf(const relay::Server& server, const RelayView& relay,
+                     const RunningConfig& config, const relay::Now& now) {
   return {.turn = server.counters(),
           .view = relay.OfControl(),
           .uptime_ms = now.monotonic_ms,
@@ -53,16 +62,18 @@ ControlState StateOf(const relay::Server& server, const RelayView& relay, const 
           .calls = server.call_count(),
           .armed_calls = server.armed_call_count(),
           .ports_in_use = server.ports_in_use(),
-          .draining = server.drain().draining};
+          .ports = PortsOf(server.options()),
+          .draining = server.drain().draining,
+          .reloaded = config.last_reload_succeeded()};
 }
 
 // Nothing if control doesn't answer in time. What it answers later is thrown away.
-std::optional<ControlState> AskControl(const RelayView& relay, ControlTasks& tasks,
-                                       std::chrono::milliseconds patience) {
+std::optional<ControlState> AskControl(const RelayView& relay, const RunningConfig& config,
+                                       ControlTasks& tasks, std::chrono::milliseconds patience) {
   const auto state = std::make_shared<std::promise<ControlState>>();
   std::future<ControlState> answer = state->get_future();
-  if (!tasks.Post([state, &relay](relay::Server& server, const relay::Now& now) {
-        state->set_value(StateOf(server, relay, now));
+  if (!tasks.Post([state, &relay, &config](relay::Server& server, const relay::Now& now) {
+        state->set_value(StateOf(server, relay, config, now));
       })) {
     return std::nullopt;
   }
@@ -125,6 +136,10 @@ void AddTurn(const ControlState& state, MetricFamilies& families) {
                    Number(turn.channels_created));
   families.Gauge("sotto_relay_relayed_ports_in_use",
                  "Relayed ports that allocations and reservations hold.", state.ports_in_use);
+  families.Gauge("sotto_relay_relayed_ports_limit",
+                 "Relayed ports that there are; 0 with [turn] virtual_prefix, where allocations "
+                 "need none.",
+                 state.ports);
   families.Gauge(
       "sotto_relay_calls",
       "Calls under the policy \"call\", those that are armed and wait for a leg included.",
@@ -132,6 +147,9 @@ void AddTurn(const ControlState& state, MetricFamilies& families) {
   families.Gauge("sotto_relay_armed_calls", "Calls whose media may flow.", state.armed_calls);
   families.Gauge("sotto_relay_draining", "1 while the relay drains, else 0.",
                  state.draining ? 1 : 0);
+  families.Gauge("sotto_relay_config_last_reload_successful",
+                 "0 if the last reload was refused, and what was in force before still is; else 1.",
+                 state.reloaded ? 1 : 0);
   families.Gauge("sotto_relay_uptime_seconds", "Since the relay was started.",
                  static_cast<double>(state.uptime_ms) / 1e3);
 }
@@ -175,7 +193,7 @@ std::vector<MetricFamilies::Bucket> LatencyBuckets(const PacketSums& sums) {
 }  // namespace
 
 void RelayMetrics::Collect(MetricFamilies& families) const {
-  const std::optional<ControlState> state = AskControl(relay_, tasks_, patience_);
+  const std::optional<ControlState> state = AskControl(relay_, config_, tasks_, patience_);
   families.Gauge("sotto_relay_build_info", "1; the relay's version.", 1, {{"version", version_}});
   families.Gauge("sotto_relay_control_answered",
                  "1 if the control thread answered this scrape in time; 0: what it alone knows is "

@@ -7,17 +7,23 @@
 
 #include "dataplane/observe/relay_view.h"
 #include "dataplane/relayd/control_tasks.h"
+#include "dataplane/relayd/running_config.h"
 #include "relay/daemon/metrics_families.h"
 
 namespace sotto::dataplane {
 
 class RelayMetrics {
  public:
-  // `relay` must outlive the object and `tasks`, and `tasks` the object. Control is given
-  // `patience` to tell what it knows; beyond, a scrape is answered without that.
-  RelayMetrics(std::string version, const RelayView& relay, ControlTasks& tasks,
+  // `relay` and `config` must outlive the object and `tasks`, and `tasks` the object. Control is
+  // given `patience` to tell what it knows; beyond, a scrape is answered without that.
+  RelayMetrics(std::string version, const RelayView& relay, const RunningConfig& config,
+               ControlTasks& tasks,
                std::chrono::milliseconds patience = std::chrono::milliseconds(500))
-      : version_(std::move(version)), relay_(relay), tasks_(tasks), patience_(patience) {}
+      : version_(std::move(version)),
+        relay_(relay),
+        config_(config),
+        tasks_(tasks),
+        patience_(patience) {}
 
   // Any thread but control's.
   void Collect(MetricFamilies& families) const;
@@ -29,6 +35,7 @@ class RelayMetrics {
 
   const std::string version_;
   const RelayView& relay_;
+  const RunningConfig& config_;
   ControlTasks& tasks_;
   const std::chrono::milliseconds patience_;
 };

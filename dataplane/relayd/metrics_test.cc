@@ -48,7 +48,7 @@ class RelayMetricsTest : public testing::Test {
   }
   std::vector<prometheus::MetricFamily> ScrapeAlone(std::chrono::milliseconds patience) {
     MetricFamilies families;
-    RelayMetrics("1.2.3", relay_, tasks_, patience).Collect(families);
+    RelayMetrics("1.2.3", relay_, running_, tasks_, patience).Collect(families);
     return std::move(families).Take();
   }
   // "name{label=value,...}" to the value; of a histogram, its buckets by `le`, count and sum.
@@ -82,7 +82,14 @@ class RelayMetricsTest : public testing::Test {
     return values;
   }
 
+  static RelaydConfig Config() {
+    RelaydConfig config;
+    config.server = Options();
+    return config;
+  }
+
   FakeRelayView relay_;
+  RunningConfig running_ = *RunningConfig::Load("/nonexistent/relayd.toml", Config());
   relay::NullForwardingPlane plane_;
   relay::Server server_{Options(), plane_};
   ControlTasks tasks_{64, [] {}};
@@ -138,6 +145,8 @@ TEST_F(RelayMetricsTest, ShowWhatIsCounted) {
       {"sotto_relay_allocations", 0},
       {"sotto_relay_allocations_limit", 100'000},
       {"sotto_relay_draining", 0},
+      {"sotto_relay_relayed_ports_in_use", 0},
+      {"sotto_relay_relayed_ports_limit", 16'384},
       {"sotto_relay_error_responses_total{code=508}", 0},
       {"sotto_relay_refusals_total{reason=user_quota}", 0},
   };
@@ -152,6 +161,12 @@ TEST_F(RelayMetricsTest, ShowWhatIsCounted) {
 TEST_F(RelayMetricsTest, TellThatTheRelayDrains) {
   server_.Drain(std::nullopt);
   EXPECT_EQ(ValuesOf(Scrape()).at("sotto_relay_draining"), 1);
+}
+
+TEST_F(RelayMetricsTest, TellThatAReloadWasRefused) {
+  EXPECT_EQ(ValuesOf(Scrape()).at("sotto_relay_config_last_reload_successful"), 1);
+  ASSERT_FALSE(running_.Reload(server_).ok());
+  EXPECT_EQ(ValuesOf(Scrape()).at("sotto_relay_config_last_reload_successful"), 0);
 }
 
 TEST_F(RelayMetricsTest, AnswerWithoutControlIfItIsBusy) {

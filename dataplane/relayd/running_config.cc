@@ -10,6 +10,7 @@
 #include "relay/auth/credential.h"
 #include "relay/daemon/log.h"
 #include "relay/turn/call_name.h"
+#include "relay/wire/text.h"
 
 namespace sotto::dataplane {
 namespace {
@@ -31,11 +32,6 @@ size_t DigestOf(const TlsPem& pem) {
 void AddOnce(std::vector<std::string>& keys, std::string key) {
   const auto place = std::ranges::lower_bound(keys, key);
   if (place == keys.end() || *place != key) keys.insert(place, std::move(key));
-}
-
-bool IsPrintable(std::string_view text) {
-  return std::ranges::none_of(
-      text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
 // What of it is in force once it is reloaded.
@@ -95,6 +91,15 @@ absl::StatusOr<RunningConfig::Prepared> RunningConfig::Prepare(const RelaydConfi
 
   if (!config_.credential_file.empty()) {
     absl::StatusOr<KeptCredentials> kept = LoadCredentials(config_.credential_file);
+    if (absl::IsNotFound(kept.status())) {
+      if (!(kept_ == KeptCredentials())) {
+        return absl::InvalidArgumentError(fmt::format(
+            "[turn.auth] file: {} is gone, and with it the users and secrets that the relay keeps "
+            "there; put it back, or start the relay anew to go on without them",
+            config_.credential_file));
+      }
+      kept = KeptCredentials();
+    }
     if (!kept.ok()) return kept.status();
     prepared.kept = *std::move(kept);
     const std::vector<std::string>& more = prepared.kept.warnings;
@@ -134,6 +139,11 @@ absl::StatusOr<RunningConfig::Prepared> RunningConfig::Prepare(const RelaydConfi
   if (absl::Status valid = options.Validate(); !valid.ok()) {
     return absl::InvalidArgumentError(fmt::format("{}: {}.", path_, Text(valid)));
   }
+  if (options.auth.users.empty() && options.auth.shared_secrets.empty()) {
+    change.warnings.push_back(
+        "There is no user and no shared secret, so nobody can allocate; make some with sottoctl "
+        "users add and sottoctl secrets rotate.");
+  }
   return prepared;
 }
 
@@ -153,6 +163,7 @@ absl::StatusOr<ConfigChange> RunningConfig::Reload(relay::Server& server) {
   absl::StatusOr<Prepared> prepared = ReadAgain();
   absl::Status status = prepared.status();
   if (status.ok()) status = server.Reconfigure(OptionsOf(prepared->config, prepared->kept));
+  reloaded_ = status.ok();
   if (!status.ok()) {
     Log(LogLevel::kError, "The configuration was not reloaded; nothing has changed.",
         {{"error", Text(status)}});
@@ -162,6 +173,7 @@ absl::StatusOr<ConfigChange> RunningConfig::Reload(relay::Server& server) {
   kept_ = std::move(prepared->kept);
   log_ = config_.log;
   if (effects_.log) effects_.log(log_);
+  if (effects_.limits) effects_.limits(config_.server.limits);
   if (prepared->tls) {
     tls_digest_ = DigestOf(*prepared->tls);
     if (effects_.tls) effects_.tls(*std::move(prepared->tls));
@@ -193,11 +205,16 @@ absl::Status RunningConfig::CheckKept(std::string_view what) const {
 absl::Status RunningConfig::Keep(relay::Server& server, KeptCredentials kept) {
   const relay::ServerOptions options = OptionsOf(config_, kept);
   if (absl::Status status = options.Validate(); !status.ok()) return status;
-  if (absl::Status status = SaveCredentials(config_.credential_file, kept); !status.ok()) {
-    return absl::Status(absl::StatusCode::kUnavailable, status.message());
+  const absl::Status saved = SaveCredentials(config_.credential_file, kept);
+  if (!saved.ok() && !absl::IsDataLoss(saved)) {
+    const bool refused = absl::IsInvalidArgument(saved) || absl::IsResourceExhausted(saved) ||
+                         absl::IsInternal(saved);
+    return refused ? saved : absl::UnavailableError(saved.message());
   }
+  // What is written is in force, or the next start would bring a surprise.
   kept_ = std::move(kept);
-  return server.Reconfigure(options);
+  if (absl::Status status = server.Reconfigure(options); !status.ok()) return status;
+  return saved.ok() ? saved : absl::UnavailableError(saved.message());
 }
 
 std::string RunningConfig::RandomText(size_t bytes) {
@@ -217,13 +234,15 @@ std::string RunningConfig::RandomText(size_t bytes) {
 absl::StatusOr<std::string> RunningConfig::AddUser(relay::Server& server, std::string_view name,
                                                    std::string_view password) {
   if (absl::Status status = CheckKept("users"); !status.ok()) return status;
-  if (name.empty() || name.size() > relay::kMaxUsernameSize || !IsPrintable(name)) {
-    return absl::InvalidArgumentError(fmt::format(
-        "the name must have 1 to {} bytes, and no control characters", relay::kMaxUsernameSize));
+  if (name.empty() || name.size() > relay::kMaxUsernameSize || !relay::IsPlainText(name)) {
+    return absl::InvalidArgumentError(
+        fmt::format("the name must have 1 to {} bytes of plain UTF-8 without control characters",
+                    relay::kMaxUsernameSize));
   }
-  if (password.size() > kMaxPassword || !IsPrintable(password)) {
+  if (password.size() > kMaxPassword || !relay::IsPlainText(password)) {
     return absl::InvalidArgumentError(fmt::format(
-        "the password must have at most {} bytes, and no control characters", kMaxPassword));
+        "the password must have at most {} bytes of plain UTF-8 without control characters",
+        kMaxPassword));
   }
   const std::string key(name);
   if (config_.server.auth.users.contains(key)) {
@@ -310,9 +329,10 @@ absl::StatusOr<RunningConfig::Credential> RunningConfig::Mint(std::string_view n
   Credential credential;
   credential.expires_unix_s = now.unix_s + static_cast<int64_t>(valid_s);
   credential.username = fmt::format("{}:{}", credential.expires_unix_s, name);
-  if (name.empty() || credential.username.size() > relay::kMaxUsernameSize || !IsPrintable(name)) {
+  if (name.empty() || credential.username.size() > relay::kMaxUsernameSize ||
+      !relay::IsPlainText(name)) {
     return absl::InvalidArgumentError(
-        fmt::format("the name must have 1 to {} bytes, and no control characters",
+        fmt::format("the name must have 1 to {} bytes of plain UTF-8 without control characters",
                     relay::kMaxUsernameSize + name.size() - credential.username.size()));
   }
   credential.password =

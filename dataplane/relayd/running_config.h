@@ -26,6 +26,7 @@ class RunningConfig {
   // What changes outside of the TURN server.
   struct Effects {
     std::function<void(const LogOptions&)> log;
+    std::function<void(const relay::LimitOptions&)> limits;
     std::function<void(TlsPem)> tls;  // with [admin] listen
   };
 
@@ -48,6 +49,8 @@ class RunningConfig {
   // Reads the file again, and those that it names; logs what comes of it. INVALID_ARGUMENT: what is
   // wrong, and nothing has changed.
   absl::StatusOr<ConfigChange> Reload(relay::Server& server);
+  // True before the first.
+  bool last_reload_succeeded() const { return reloaded_; }
   // Returns the level before. Kept until the next reload.
   LogLevel SetLogLevel(LogLevel level);
 
@@ -99,6 +102,7 @@ class RunningConfig {
   LogOptions log_;
   size_t tls_digest_ = 0;  // of the files' contents
   Effects effects_;
+  bool reloaded_ = true;
   std::unique_ptr<relay::Random> random_ = std::make_unique<relay::Random>();
 };
 

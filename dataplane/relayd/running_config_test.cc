@@ -63,8 +63,10 @@ class RunningConfigTest : public testing::Test {
     auto loaded = RunningConfig::Load(config_path_, *std::move(config));
     ASSERT_TRUE(loaded.ok()) << loaded.status();
     running_.emplace(*std::move(loaded));
-    running_->SetEffects({.log = [this](const LogOptions& log) { logs_.push_back(log); },
-                          .tls = [this](TlsPem pem) { tls_.push_back(std::move(pem)); }});
+    running_->SetEffects(
+        {.log = [this](const LogOptions& log) { logs_.push_back(log); },
+         .limits = [this](const relay::LimitOptions& limits) { limits_.push_back(limits); },
+         .tls = [this](TlsPem pem) { tls_.push_back(std::move(pem)); }});
     server_.emplace(running_->Options(), plane_);
   }
   void Start() { Start(With("", "")); }
@@ -95,6 +97,7 @@ class RunningConfigTest : public testing::Test {
   std::optional<relay::Server> server_;
   std::vector<LogOptions> logs_;
   std::vector<TlsPem> tls_;
+  std::vector<relay::LimitOptions> limits_;
   const relay::Now now_{.monotonic_ms = 5'000'000, .unix_s = 1'800'000'000};
   uint16_t clients_ = 0;
 };
@@ -104,28 +107,31 @@ TEST_F(RunningConfigTest, ReloadBringsIntoForceWhatItMayAndNamesTheRest) {
   Write(config_path_,
         With("users = { demo = \"a-long-secret\" }", "users = { carol = \"carols-secret\" }") +
             "deny = [\"203.0.113.0/24\"]\n[turn.limits]\nmax_allocations_per_user = 7\n"
-            "requests_per_prefix = 9\n[log]\nlevel = \"error\"\n[process]\ndrain_s = 30\n");
+            "requests_per_prefix = 9\n[dataplane]\npoll = \"busy\"\n[log]\nlevel = "
+            "\"error\"\n[process]\ndrain_s = 30\n");
   const auto change = running_->Reload(*server_);
   ASSERT_TRUE(change.ok()) << change.status();
   EXPECT_THAT(change->keys.reloadable,
               ElementsAre("[log] level", "[process] drain_s", "[turn.auth] users",
-                          "[turn.limits] max_allocations_per_user", "[turn.peers] deny"));
-  EXPECT_THAT(change->keys.init_only, ElementsAre("[turn.limits] requests_per_prefix"));
+                          "[turn.limits] max_allocations_per_user",
+                          "[turn.limits] requests_per_prefix", "[turn.peers] deny"));
+  EXPECT_THAT(change->keys.init_only, ElementsAre("[dataplane] poll"));
   EXPECT_EQ(TryLogin("demo", "a-long-secret"), 401);
   EXPECT_EQ(TryLogin("carol", "carols-secret"), 0);
   EXPECT_THAT(server_->options().peers.deny, SizeIs(1));
   EXPECT_EQ(server_->options().limits.max_allocations_per_user, 7u);
-  EXPECT_EQ(server_->options().limits.requests_per_prefix, 2000u);
+  ASSERT_THAT(limits_, SizeIs(1));
+  EXPECT_EQ(limits_[0].requests_per_prefix, 9u);
   EXPECT_EQ(running_->config().drain_s, 30u);
   ASSERT_THAT(logs_, SizeIs(1));
   EXPECT_EQ(logs_[0].level, LogLevel::kError);
   // What is in force is told, and what isn't stays a difference.
   EXPECT_TRUE(running_->config().settings.contains("turn.peers.deny"));
-  EXPECT_FALSE(running_->config().settings.contains("turn.limits.requests_per_prefix"));
+  EXPECT_FALSE(running_->config().settings.contains("dataplane.poll"));
   const auto again = running_->Reload(*server_);
   ASSERT_TRUE(again.ok());
   EXPECT_THAT(again->keys.reloadable, IsEmpty());
-  EXPECT_THAT(again->keys.init_only, ElementsAre("[turn.limits] requests_per_prefix"));
+  EXPECT_THAT(again->keys.init_only, ElementsAre("[dataplane] poll"));
 }
 
 TEST_F(RunningConfigTest, ABadFileAHundredTimesInARowChangesNothing) {
@@ -178,8 +184,16 @@ TEST_F(RunningConfigTest, KeepsUsersInItsFile) {
   const std::string odd = "o\"d'd = \\ \u00e9 [x]\t";  // tab is a control character
   EXPECT_EQ(running_->AddUser(*server_, odd, "a-password").status().code(),
             absl::StatusCode::kInvalidArgument);
+  for (const std::string bad : {"not utf-8 \xff", "\xc2\x9b[2J"}) {
+    EXPECT_EQ(running_->AddUser(*server_, bad, "a-password").status().code(),
+              absl::StatusCode::kInvalidArgument);
+  }
   const std::string name = "o\"d'd = \\ \u00e9 [x]";
   ASSERT_TRUE(running_->AddUser(*server_, name, name).ok());
+  // What toml++ wouldn't quote as a key.
+  for (const std::string quoted : {"o'brien", "'", "a'-_1"}) {
+    ASSERT_TRUE(running_->AddUser(*server_, quoted, quoted + "-password").ok()) << quoted;
+  }
 
   struct stat st;
   ASSERT_EQ(stat(file_path_.c_str(), &st), 0);
@@ -223,6 +237,22 @@ TEST_F(RunningConfigTest, AFileThatCantBeWrittenChangesNothing) {
   EXPECT_EQ(TryLogin("erin", "erins-secret"), 401);
   EXPECT_THAT(server_->options().auth.shared_secrets, ElementsAre("configured"));
   EXPECT_THAT(running_->kept().users, IsEmpty());
+}
+
+TEST_F(RunningConfigTest, AFileThatIsGoneTakesNobodyAway) {
+  Start();
+  ASSERT_TRUE(running_->AddUser(*server_, "erin", "erins-secret").ok());
+  ASSERT_TRUE(running_->Reload(*server_).ok());
+  EXPECT_TRUE(running_->last_reload_succeeded());
+  std::filesystem::remove(file_path_);
+  EXPECT_THAT(ReloadError(), HasSubstr("auth.toml is gone"));
+  EXPECT_FALSE(running_->last_reload_succeeded());
+  EXPECT_EQ(TryLogin("erin", "erins-secret"), 0);
+  // The next change writes it anew, with all that there is.
+  ASSERT_TRUE(running_->AddUser(*server_, "frank", "franks-secret").ok());
+  ASSERT_TRUE(running_->Reload(*server_).ok());
+  EXPECT_TRUE(running_->last_reload_succeeded());
+  EXPECT_EQ(TryLogin("erin", "erins-secret"), 0);
 }
 
 TEST_F(RunningConfigTest, WithoutAFileThereIsNothingToKeep) {
@@ -289,6 +319,7 @@ TEST_F(RunningConfigTest, StartsWithNobodyIfItKeepsUsersItself) {
   std::string text = With("shared_secrets = [\"configured\"]\n", "");
   text.erase(text.find("users ="), text.find("file =") - text.find("users ="));
   Start(text);
+  EXPECT_THAT(running_->config().warnings, ElementsAre(HasSubstr("nobody can allocate")));
   EXPECT_EQ(running_->Mint("alice", 60, now_).status().code(),
             absl::StatusCode::kFailedPrecondition);
   ASSERT_TRUE(running_->AddUser(*server_, "erin", "erins-secret").ok());
@@ -320,15 +351,13 @@ TEST(CredentialFile, HasBounds) {
   const std::string path = testing::TempDir() + fmt::format("sotto_auth_{}.toml", getpid());
   KeptCredentials kept;
   for (size_t i = 0; i <= kMaxKeptUsers; ++i) kept.users[fmt::format("user{}", i)] = "a-password";
-  ASSERT_TRUE(SaveCredentials(path, kept).ok());
-  EXPECT_THAT(std::string(LoadCredentials(path).status().message()), HasSubstr("10001 users"));
+  EXPECT_THAT(std::string(SaveCredentials(path, kept).message()), HasSubstr("10001 users"));
   kept.users = {};
   kept.secrets.assign(kMaxKeptSecrets + 1, "a-secret");
-  ASSERT_TRUE(SaveCredentials(path, kept).ok());
-  EXPECT_THAT(std::string(LoadCredentials(path).status().message()), HasSubstr("17 secrets"));
+  EXPECT_THAT(std::string(SaveCredentials(path, kept).message()), HasSubstr("17 secrets"));
   kept.secrets = {std::string(kMaxConfigSize, 'x')};
   EXPECT_EQ(SaveCredentials(path, kept).code(), absl::StatusCode::kResourceExhausted);
-  std::filesystem::remove(path);
+  EXPECT_FALSE(std::filesystem::exists(path));
 }
 
 TEST(CredentialFile, WarnsIfOthersCanReadIt) {

@@ -131,6 +131,7 @@ absl::Status ForwardingCompiler::Upsert(const relay::ForwardingLeg& leg) {
   LegRecord* record = Find(leg.id);
   if (record == nullptr) return AddLeg(leg);
   if (!IsAt(*record, leg)) return ReplaceLeg(*record, leg);
+  tables_.meters().SetUser(tables_.NumberOf(record), leg.user);
   Store(record->ends, CoarseEnd(leg.expires_at));
   record->call.Store(leg.call);
   UpdateEnds(*record);
@@ -162,6 +163,7 @@ absl::Status ForwardingCompiler::AddLeg(const relay::ForwardingLeg& leg) {
     ReleaseHop(*hop);
     return TableFull("allocations");
   }
+  tables_.meters().Start(tables_.NumberOf(record), leg.user);
   record->id = leg.id;
   record->next_hop = *hop;
   Store(record->ends, CoarseEnd(leg.expires_at));

@@ -29,6 +29,7 @@ class ForwardingCompiler final : public relay::ForwardingPlane {
                      uint32_t max_legs);
   ~ForwardingCompiler() override;
 
+  void SetRates(const relay::ForwardingRates& rates) override { tables_.meters().SetRates(rates); }
   absl::Status Upsert(const relay::ForwardingLeg& leg) override;
   absl::Status Upsert(const relay::ForwardingPermission& permission) override;
   absl::Status Upsert(const relay::ForwardingChannel& channel) override;

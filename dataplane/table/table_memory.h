@@ -15,6 +15,8 @@ class TableMemory {
   TableMemory() = default;
   // `data()` is null if there is no memory. Aligned to 64 bytes at least.
   TableMemory(const char* name, size_t bytes, int socket);
+  // Memory that the kernel gives as it is written to, for what is seldom in use.
+  static TableMemory OnUse(size_t bytes);
   ~TableMemory();
   TableMemory(TableMemory&& other) noexcept { *this = std::move(other); }
   TableMemory& operator=(TableMemory&& other) noexcept {
@@ -26,6 +28,8 @@ class TableMemory {
   void* data() const { return data_; }
 
  private:
+  void Map(size_t bytes);
+
   void* data_ = nullptr;
   size_t mapped_ = 0;  // bytes; 0: from EAL's heap
 };

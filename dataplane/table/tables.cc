@@ -18,7 +18,8 @@ Tables::Tables(const TableSizes& sizes, const HashSecret& secret, int socket)
     : legs_("sotto_legs", sizes.legs, secret, socket),
       channels_("sotto_channels", sizes.channels, secret, socket),
       permissions_("sotto_permissions", sizes.permissions, secret, socket),
-      peers_("sotto_peers", sizes.peers(), secret, socket) {}
+      peers_("sotto_peers", sizes.peers(), secret, socket),
+      meters_(sizes.legs) {}
 
 absl::StatusOr<std::unique_ptr<Tables>> Tables::Create(const TableSizes& sizes,
                                                        const LocalAddresses& locals,
@@ -35,7 +36,7 @@ absl::StatusOr<std::unique_ptr<Tables>> Tables::Create(const TableSizes& sizes,
         sizes.legs, sizes.MemoryBytes(relayed_slots) >> 20));
   };
   if (!tables->legs_.valid() || !tables->channels_.valid() || !tables->permissions_.valid() ||
-      !tables->peers_.valid()) {
+      !tables->peers_.valid() || !tables->meters_.valid()) {
     return no_memory();
   }
   tables->rcu_ = static_cast<rte_rcu_qsbr*>(rte_zmalloc_socket(

@@ -17,6 +17,7 @@
 
 #include "absl/status/statusor.h"
 #include "dataplane/packet/local_addresses.h"
+#include "dataplane/table/meters.h"
 #include "dataplane/table/record_table.h"
 #include "dataplane/table/records.h"
 
@@ -67,6 +68,9 @@ class Tables {
   const RecordTable<LegRecord>& clients() const { return legs_; }
   const RecordTable<PeerRecord>& peers() const { return peers_; }
   const RecordTable<PermissionRecord>& permissions() const { return permissions_; }
+  // Of legs, by their record's number.
+  const Meters& meters() const { return meters_; }
+  RecordNumber NumberOf(const LegRecord* leg) const { return legs_.NumberOf(leg); }
 
   void PrefetchRelayed(RelayedSlot slot) const {
     if (slot < relayed_slots_) rte_prefetch0(&relayed_[slot]);
@@ -124,6 +128,7 @@ class Tables {
   RecordTable<ChannelRecord>& channels() { return channels_; }
   RecordTable<PermissionRecord>& permissions() { return permissions_; }
   RecordTable<PeerRecord>& peers() { return peers_; }
+  Meters& meters() { return meters_; }
   uint32_t relayed_slots() const { return relayed_slots_; }
 
   // Takes the record out of its table at once, and reuses it when no worker can hold it any more.
@@ -184,6 +189,7 @@ class Tables {
   RecordTable<ChannelRecord> channels_;
   RecordTable<PermissionRecord> permissions_;
   RecordTable<PeerRecord> peers_;
+  Meters meters_;
   rte_rcu_qsbr* rcu_ = nullptr;
   TableMemory details_memory_;
   ChannelDetails* details_ = nullptr;  // of channels_, by number - 1

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "dataplane/observe/captured_mbuf.h"
 #include "dataplane/packet/data_indication.h"
 #include "dataplane/packet/reply.h"
 #include "dataplane/table/bound_channels.h"
@@ -51,9 +52,11 @@ std::optional<relay::IpAddress> SendPeer(const uint8_t* frame, const ParsedFrame
 Forwarder::Forwarder(const ForwarderContext& context, const ForwarderOptions& options,
                      WorkerCounters& counters)
     : context_(context),
+      spend_rates_(options.spend_rates),
       counters_(counters),
-      request_budget_(options.request_rate, options.request_burst, options.budget_key),
-      answer_budget_(options.answer_excess_rate, options.answer_excess_burst,
+      request_budget_(options.budgets.request_rate, options.budgets.request_burst,
+                      options.budget_key),
+      answer_budget_(options.budgets.answer_excess_rate, options.budgets.answer_excess_burst,
                      options.budget_key ^ 0x5bd1e995),
       random_(options.random_key),
       transmit_(context.finish_checksums.size()) {
@@ -66,6 +69,11 @@ Forwarder::Forwarder(const ForwarderContext& context, const ForwarderOptions& op
     sources_.push_back(
         DerivedHeader::SourceTemplate(context.locals.at(static_cast<LocalIndex>(i)).ip));
   }
+}
+
+void Forwarder::SetBudgets(const ForwarderBudgets& budgets) {
+  request_budget_.SetRate(budgets.request_rate, budgets.request_burst);
+  answer_budget_.SetRate(budgets.answer_excess_rate, budgets.answer_excess_burst);
 }
 
 // Behind the headers of every way out: in line, so that the payload's state stays in registers.
@@ -127,6 +135,7 @@ Forwarder::Link Forwarder::LinkOf(const Interface& interface) {
 void Forwarder::Process(rte_mbuf* const mbufs[], uint32_t count, uint64_t now_ms) {
   now_ms_ = now_ms;
   now_ = CoarseNow(now_ms);
+  metered_ = context_.tables.meters().on();
   const RecordTable<ChannelRecord>& channels = context_.tables.channels();
   Packet packets[kMaxBurst];
 
@@ -157,6 +166,9 @@ void Forwarder::Process(rte_mbuf* const mbufs[], uint32_t count, uint64_t now_ms
     if (packets[i].arrival == Arrival::kChannelData) channels.PrefetchRecord(packets[i].hash);
   }
   if (others > 0) PrefetchForOthers(packets, alive);
+  if (metered_) [[unlikely]] {
+    PrefetchMeters(packets, alive);
+  }
 
   // Act.
   for (uint32_t i = 0; i < alive; ++i) {
@@ -226,6 +238,37 @@ void Forwarder::PrefetchForOthers(const Packet packets[], uint32_t count) const 
   }
   for (uint32_t i = 0; i < count; ++i) {
     if (legs[i] != nullptr) tables.permissions().PrefetchRecord(hashes[i]);
+  }
+}
+
+void Forwarder::PrefetchMeters(const Packet packets[], uint32_t count) const {
+  const Tables& tables = context_.tables;
+  const ChannelDetails* channels[kMaxBurst];
+  RecordNumber legs[kMaxBurst];
+  for (uint32_t i = 0; i < count; ++i) {
+    const Packet& packet = packets[i];
+    channels[i] = nullptr;
+    legs[i] = 0;
+    if (packet.arrival == Arrival::kChannelData) {
+      const ChannelRecord* channel = tables.channels().Find(packet.hash, packet.channel);
+      if (channel == nullptr) continue;
+      channels[i] = &tables.DetailsOf(channel);
+      rte_prefetch0(channels[i]);
+    } else {
+      const LegRecord* leg =
+          packet.arrival == Arrival::kFromPeer
+              ? tables.FindRelayed(context_.locals.RelayedSlotOf(packet.parsed.destination,
+                                                                 packet.parsed.destination_port))
+              : tables.clients().Find(ClientWords(packet.frame, packet.parsed, 0, packet.listener));
+      if (leg != nullptr) legs[i] = tables.NumberOf(leg);
+    }
+  }
+  for (uint32_t i = 0; i < count; ++i) {
+    if (channels[i] != nullptr) legs[i] = channels[i]->leg;
+    if (legs[i] != 0) tables.meters().PrefetchLeg(legs[i]);
+  }
+  for (uint32_t i = 0; i < count; ++i) {
+    if (legs[i] != 0) tables.meters().PrefetchUser(legs[i]);
   }
 }
 
@@ -299,6 +342,10 @@ void Forwarder::ChannelData(Packet& packet) {
   }
   const ChannelRecord* channel = context_.tables.channels().Find(packet.hash, packet.channel);
   if (channel == nullptr) return Drop(packet.mbuf, DropReason::kChannelUnbound);
+  if (metered_) [[unlikely]] {
+    const RecordNumber leg = context_.tables.DetailsOf(channel).leg;
+    if (!PassesRates(packet, leg, Meters::Side::kClient)) return;
+  }
 
   if (Alive(channel->direct_until, now_)) [[likely]] {
     const bool fused = channel->out_channel() != 0;
@@ -401,6 +448,9 @@ void Forwarder::Send(Packet& packet, const StunMessage& indication) {
   if (permission == nullptr || !Alive(permission->ends, now_)) {
     return Drop(packet.mbuf, DropReason::kSendNoPermission);
   }
+  if (metered_ && !PassesRates(packet, context_.tables.NumberOf(leg), Meters::Side::kClient)) {
+    return;
+  }
   const bool dont_fragment = indication.Has(StunAttributeType::kDontFragment);
   Payload payload(packet.frame, packet.parsed);
   const uint16_t size = static_cast<uint16_t>(data->value.size());
@@ -464,6 +514,11 @@ void Forwarder::ToClient(Packet& packet, Payload& payload, const LegRecord& leg,
   if (permission == nullptr || !Alive(permission->ends, now_)) {
     return Drop(packet.mbuf, DropReason::kPeerNoPermission);
   }
+  // What comes from another leg has been counted there.
+  if (metered_ && packet.arrival == Arrival::kFromPeer &&
+      !PassesRates(packet, context_.tables.NumberOf(&leg), Meters::Side::kPeer)) {
+    return;
+  }
   const LocalAddresses::Listener& listener = context_.locals.listener_at(leg.key.listener);
   const DerivedHeader header(sources_[listener.local], listener.port, leg.key.ip, leg.key.port,
                              leg.next_hop);
@@ -497,13 +552,29 @@ void Forwarder::ToClient(Packet& packet, Payload& payload, const LegRecord& leg,
 
 // --- The way out ---------------------------------------------------------------------------------
 
+bool Forwarder::PassesRates(Packet& packet, RecordNumber leg, Meters::Side side) {
+  const std::optional<DropReason> refused =
+      context_.tables.meters().Pass(leg, side, packet.parsed.ip_size, now_ms_, spend_rates_);
+  if (refused) Drop(packet.mbuf, *refused);
+  return !refused;
+}
+
 bool Forwarder::TooBig(Packet& packet, size_t ip_size, const Way& way) {
   // What the sender may send at most, so that it fits after the rewrite.
   const size_t excess = ip_size - way.link->mtu;
   const size_t largest = packet.parsed.ip_size > excess ? packet.parsed.ip_size - excess : 0;
-  counters_.drops[static_cast<size_t>(DropReason::kTooBig)].Add(1);
+  CountDrop(packet.mbuf, DropReason::kTooBig);
   Punt(packet, PuntKind::kTooBig, static_cast<uint16_t>(largest));
   return false;
+}
+
+void Forwarder::CaptureDrop(const rte_mbuf* mbuf, DropReason reason) {
+  // Of what is dropped behind Process(), some has been rewritten.
+  const bool rewritten =
+      reason == DropReason::kTxFull ||
+      (reason == DropReason::kControlRingFull && NoteOf(mbuf).kind == PuntKind::kUnresolved);
+  capture_->Dropped(CapturedMbuf(mbuf),
+                    rewritten ? CaptureDirection::kSent : CaptureDirection::kReceived, reason);
 }
 
 void Forwarder::Punt(Packet& packet, PuntKind kind, uint16_t mtu) {

@@ -11,6 +11,7 @@
 
 #include "dataplane/l3/interface.h"
 #include "dataplane/l3/next_hop.h"
+#include "dataplane/observe/capture.h"
 #include "dataplane/observe/counters.h"
 #include "dataplane/packet/keystream.h"
 #include "dataplane/packet/local_addresses.h"
@@ -33,15 +34,21 @@ struct ForwarderContext {
   std::vector<bool> finish_checksums;
 };
 
-struct ForwarderOptions {
+// What a worker does at the request of strangers, for each source prefix.
+struct ForwarderBudgets {
   // STUN requests a second that one source prefix may send to control, and the burst.
   uint32_t request_rate = 2'000;
   uint32_t request_burst = 4'000;
   // Bytes a second by which Binding answers to one prefix may exceed their requests.
   uint32_t answer_excess_rate = 64 * 1024;
   uint32_t answer_excess_burst = 256 * 1024;
+};
+
+struct ForwarderOptions {
+  ForwarderBudgets budgets;
   uint64_t budget_key = 0;                  // secret: keys the budgets' hash
   std::array<uint8_t, 16> random_key = {};  // secret: transaction ids and IP ids
+  bool spend_rates = true;                  // false: looks at what is left, and takes nothing
 };
 
 class Forwarder {
@@ -59,10 +66,16 @@ class Forwarder {
   std::vector<std::vector<rte_mbuf*>>& transmit() { return transmit_; }
   std::vector<rte_mbuf*>& punts() { return punts_; }
 
+  // Any thread.
+  void SetBudgets(const ForwarderBudgets& budgets);
+
   void Drop(rte_mbuf* mbuf, DropReason reason) {
-    counters_.drops[static_cast<size_t>(reason)].Add(1);
+    CountDrop(mbuf, reason);
     rte_pktmbuf_free(mbuf);
   }
+
+  // While a capture looks: where drops are told too. Null: nowhere.
+  void TellDrops(CaptureRing* ring) { capture_ = ring; }
 
  private:
   // What a packet is, as far as its first bytes and its destination tell.
@@ -99,9 +112,18 @@ class Forwarder {
     const Link* link;
   };
 
+  void CountDrop(const rte_mbuf* mbuf, DropReason reason) {
+    counters_.drops[static_cast<size_t>(reason)].Add(1);
+    if (capture_ != nullptr) [[unlikely]] {
+      CaptureDrop(mbuf, reason);
+    }
+  }
+  void CaptureDrop(const rte_mbuf* mbuf, DropReason reason);
+
   bool Parse(Packet& packet);
   // Asks memory for what the packets of a burst will look up, step by step: pure hints.
   void PrefetchForOthers(const Packet packets[], uint32_t count) const;
+  void PrefetchMeters(const Packet packets[], uint32_t count) const;
   void FromClient(Packet& packet);
   void ChannelData(Packet& packet);
   void Stun(Packet& packet);
@@ -134,12 +156,17 @@ class Forwarder {
     }
     return header.next_hop == kNoNextHop || TooBig(packet, header.size() + payload_size, way);
   }
+  // Whether the rates let the packet pass, which came in at that side of the leg; if not, it has
+  // found its end. Asked only while there are any.
+  bool PassesRates(Packet& packet, RecordNumber leg, Meters::Side side);
   bool TooBig(Packet& packet, size_t ip_size, const Way& way);  // false
   void Punt(Packet& packet, PuntKind kind, uint16_t mtu = 0);
   void Count(PacketPath path) { counters_.paths[static_cast<size_t>(path)].Add(1); }
 
   const ForwarderContext& context_;
+  const bool spend_rates_;
   WorkerCounters& counters_;
+  CaptureRing* capture_ = nullptr;
   relay::SourceBudget request_budget_;
   relay::SourceBudget answer_budget_;
   Keystream random_;
@@ -147,6 +174,7 @@ class Forwarder {
   std::vector<HeaderTemplate> sources_;  // by LocalIndex: what headers are derived from
   uint64_t now_ms_ = 0;
   CoarseTime now_ = 0;
+  bool metered_ = false;  // the burst
   std::vector<std::vector<rte_mbuf*>> transmit_;
   std::vector<rte_mbuf*> punts_;
 };

@@ -35,6 +35,7 @@ struct PuntNote {
 constexpr uint16_t kMbufPrivateSize = RTE_ALIGN(sizeof(PuntNote), RTE_MBUF_PRIV_ALIGN);
 
 inline PuntNote& NoteOf(rte_mbuf* mbuf) { return *static_cast<PuntNote*>(rte_mbuf_to_priv(mbuf)); }
+inline const PuntNote& NoteOf(const rte_mbuf* mbuf) { return NoteOf(const_cast<rte_mbuf*>(mbuf)); }
 
 // Puts back the 802.1Q tag that a driver took off on receipt, so that an answer made in the same
 // buffer goes out as it came. The tag's MAC addresses must be in place already. False: no headroom.

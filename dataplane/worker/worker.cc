@@ -7,6 +7,8 @@
 
 #include <algorithm>
 
+#include "dataplane/observe/captured_mbuf.h"
+
 namespace sotto::dataplane {
 namespace {
 
@@ -90,8 +92,7 @@ uint32_t Worker::Poll(uint64_t now_ms, uint64_t now_tsc) {
     if (count == 0) continue;
     packets += count;
     for (uint16_t i = 0; i < count; ++i) burst[i]->port = port;  // net_ring doesn't say
-    forwarder_.Process(burst, count, now_ms);
-    Flush();
+    Handle(burst, count, now_ms, true);
     counters_.bursts[BurstFillOf(count)].Add(1);
     const uint64_t done_tsc = rte_rdtsc();
     counters_.latency.Record(tsc_span_.Ns(done_tsc - now_tsc), count);
@@ -116,9 +117,46 @@ uint32_t Worker::FromControl(uint64_t now_ms) {
       forwarder_.transmit()[mbuf->port].push_back(mbuf);
     }
   }
-  forwarder_.Process(received, received_count, now_ms);
-  Flush();
+  Handle(received, received_count, now_ms, false);
   return count;
+}
+
+void Worker::Handle(rte_mbuf* const mbufs[], uint32_t count, uint64_t now_ms, bool from_port) {
+  if (capture_tap_.armed()) [[unlikely]] {
+    return HandleCaptured(mbufs, count, now_ms, from_port);
+  }
+  forwarder_.Process(mbufs, count, now_ms);
+  Flush();
+}
+
+void Worker::HandleCaptured(rte_mbuf* const mbufs[], uint32_t count, uint64_t now_ms,
+                            bool from_port) {
+  CaptureRing* ring = capture_tap_.Hold();
+  const auto add = [ring](rte_mbuf* const packets[], size_t packet_count,
+                          CaptureDirection direction) {
+    if (!ring->Wants(direction)) return;
+    if (ring->Spent()) return ring->Miss(packet_count);
+    for (size_t i = 0; i < packet_count; ++i) ring->Add(CapturedMbuf(packets[i]), direction);
+  };
+  if (ring != nullptr) {
+    ring->Begin(rte_rdtsc(), now_ms);
+    // What control has put together was received before, in pieces.
+    if (from_port) add(mbufs, count, CaptureDirection::kReceived);
+    forwarder_.TellDrops(ring);
+  }
+  forwarder_.Process(mbufs, count, now_ms);
+  if (ring != nullptr) {
+    for (uint16_t port : options_.ports) {
+      const std::vector<rte_mbuf*>& queue = forwarder_.transmit()[port];
+      add(queue.data(), queue.size(), CaptureDirection::kSent);
+    }
+  }
+  Flush();
+  if (ring != nullptr) {
+    forwarder_.TellDrops(nullptr);
+    ring->End();
+    capture_tap_.Release();
+  }
 }
 
 void Worker::Flush() {

@@ -65,10 +65,17 @@ class Worker {
   uint32_t PollOnce(uint64_t now_ms) { return Poll(now_ms, rte_rdtsc()); }
 
   const WorkerCounters& counters() const { return counters_; }
+  // Any thread.
+  void SetBudgets(const ForwarderBudgets& budgets) { forwarder_.SetBudgets(budgets); }
+  // Where a capture of this worker's packets begins.
+  CaptureTap& capture_tap() { return capture_tap_; }
 
  private:
   uint32_t Poll(uint64_t now_ms, uint64_t now_tsc);
   uint32_t FromControl(uint64_t now_ms);
+  // A burst's journey from its arrival to the ports; `from_port`, or from control.
+  void Handle(rte_mbuf* const mbufs[], uint32_t count, uint64_t now_ms, bool from_port);
+  void HandleCaptured(rte_mbuf* const mbufs[], uint32_t count, uint64_t now_ms, bool from_port);
   void Flush();
   void FlushPunts();
   void Idle(IdleWait& idle);
@@ -80,6 +87,7 @@ class Worker {
   bool control_has_work_ = false;  // was handed something since it last had its turn
   const TscSpan tsc_span_;
   WorkerCounters counters_;
+  CaptureTap capture_tap_;
   Forwarder forwarder_;
 };
 

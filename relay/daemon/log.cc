@@ -7,10 +7,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
 #include <memory>
+
+#include "relay/wire/text.h"
 
 namespace sotto {
 namespace {
@@ -29,62 +32,25 @@ int SyslogPriority(LogLevel level) {
   return 3;
 }
 
-// The length of the well-formed UTF-8 sequence (Unicode, table 3-7) that `text` begins with, 0 if
-// there is none.
-size_t Utf8SequenceSize(std::string_view text) {
-  const auto byte = [&](size_t i) -> uint8_t {
-    return i < text.size() ? static_cast<uint8_t>(text[i]) : 0;
-  };
-  const auto follows = [&](size_t i) { return (byte(i) & 0xC0) == 0x80; };
-  const uint8_t lead = byte(0);
-  if (lead < 0x80) return 1;
-  if (lead >= 0xC2 && lead <= 0xDF) return follows(1) ? 2 : 0;
-  if (lead >= 0xE0 && lead <= 0xEF) {
-    if (!follows(1) || !follows(2)) return 0;
-    if (lead == 0xE0 && byte(1) < 0xA0) return 0;
-    if (lead == 0xED && byte(1) > 0x9F) return 0;
-    return 3;
-  }
-  if (lead >= 0xF0 && lead <= 0xF4) {
-    if (!follows(1) || !follows(2) || !follows(3)) return 0;
-    if (lead == 0xF0 && byte(1) < 0x90) return 0;
-    if (lead == 0xF4 && byte(1) > 0x8F) return 0;
-    return 4;
-  }
-  return 0;
-}
-
-// C1 controls (U+0080 to U+009F) and the line separators U+2028 and U+2029 steer terminals and
-// viewers as ASCII controls do.
-bool IsControlSequence(std::string_view sequence) {
-  if (sequence.size() == 2) {
-    return sequence[0] == '\xC2' && static_cast<uint8_t>(sequence[1]) < 0xA0;
-  }
-  return sequence == "\xE2\x80\xA8" || sequence == "\xE2\x80\xA9";
-}
-
 // Appends `text` so that it may stand between double quotes, in JSON and for people alike. A byte
 // that belongs to no UTF-8 becomes the escape of the character of its value.
 void AppendEscaped(std::string& out, std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const size_t size = Utf8SequenceSize(text.substr(i));
-    const std::string_view sequence = text.substr(i, size == 0 ? 1 : size);
-    const auto lead = static_cast<uint8_t>(sequence[0]);
-    if (size == 0) {
-      out += fmt::format("\\u00{:02x}", lead);
-    } else if (lead == '"' || lead == '\\') {
-      out += {'\\', static_cast<char>(lead)};
-    } else if (lead == '\n') {
+  while (!text.empty()) {
+    const relay::Utf8Character first = relay::FirstOf(text);
+    const std::string_view bytes = text.substr(0, std::max<size_t>(first.size, 1));
+    text.remove_prefix(bytes.size());
+    if (first.size == 0) {
+      out += fmt::format("\\u{:04x}", static_cast<uint8_t>(bytes[0]));
+    } else if (bytes == "\"" || bytes == "\\") {
+      out += '\\';
+      out += bytes;
+    } else if (bytes == "\n") {
       out += "\\n";
-    } else if (lead < 0x20 || lead == 0x7F) {
-      out += fmt::format("\\u00{:02x}", lead);
-    } else if (IsControlSequence(sequence)) {
-      out += sequence.size() == 2 ? fmt::format("\\u00{:02x}", static_cast<uint8_t>(sequence[1]))
-                                  : fmt::format("\\u20{:02x}", sequence[2] == '\xA8' ? 0x28 : 0x29);
+    } else if (relay::IsControl(first.value)) {
+      out += fmt::format("\\u{:04x}", static_cast<uint32_t>(first.value));
     } else {
-      out += sequence;
+      out += bytes;
     }
-    i += sequence.size();
   }
 }
 

@@ -101,6 +101,7 @@ std::optional<StunError> Server::Impl::ParseWish(const StunMessage& message, Wis
 
 bool Server::Impl::GoesOnWhileDraining(const Request& request) const {
   if (policy_.kind() != PeerPolicyKind::kCall) return false;
+  if (drain_.deadline && *drain_.deadline <= request.now.monotonic_ms) return false;
   const std::optional<CallName> name = ParseCallName(request.auth.name);
   return name && calls_.Get(calls_.Find(name->call, request.now.monotonic_ms)) != nullptr;
 }
@@ -169,17 +170,17 @@ std::optional<Server::Impl::HeldPort> Server::Impl::TakePort(IpFamily family, co
   return std::nullopt;
 }
 
-// Gives the allocation its relayed addresses; false if there are none to be had.
-bool Server::Impl::HoldPorts(const Wish& wish, MonotonicMs now, Allocation& allocation,
-                             std::optional<HeldPort>& sibling) {
+std::optional<Refusal> Server::Impl::HoldPorts(const Wish& wish, MonotonicMs now,
+                                               Allocation& allocation,
+                                               std::optional<HeldPort>& sibling) {
   if (wish.reservation_token) {
     const Reservation* reservation = reservations_.Find(*wish.reservation_token, now);
-    if (reservation == nullptr) return false;
+    if (reservation == nullptr) return Refusal::kReservationGone;
     Allocation::Relayed& relayed =
         allocation.Of(options_.relay_addresses[reservation->address].family());
     relayed.port = reservation->port;
     relayed.address = reservation->address;
-    return true;
+    return std::nullopt;
   }
   bool any = false;
   for (IpFamily family : kFamilies) {
@@ -191,7 +192,8 @@ bool Server::Impl::HoldPorts(const Wish& wish, MonotonicMs now, Allocation& allo
     allocation.Of(family).address = held->address;
     if (wish.reserve) sibling = HeldPort{held->address, static_cast<uint16_t>(held->port + 1)};
   }
-  return any;
+  if (any) return std::nullopt;
+  return wish.reserve ? Refusal::kNoPair : Refusal::kNoPort;
 }
 
 std::optional<StunError> Server::Impl::Allocate(const Request& request) {
@@ -204,7 +206,7 @@ std::optional<StunError> Server::Impl::Allocate(const Request& request) {
 
   Allocation allocation;
   std::optional<HeldPort> sibling;
-  if (!HoldPorts(wish, now, allocation, sibling)) return Refuse(Refusal::kNoPort);
+  if (const auto reason = HoldPorts(wish, now, allocation, sibling)) return Refuse(*reason);
   const uint32_t seconds = *lifetime == 0 ? options_.lifetimes.default_s : *lifetime;
   for (Allocation::Relayed& relayed : allocation.relayed) {
     if (relayed.port != 0) relayed.expires_at = now + uint64_t{seconds} * 1000;
@@ -221,7 +223,9 @@ std::optional<StunError> Server::Impl::Allocate(const Request& request) {
     made.call = calls_.AddLeg(name.call, id, name.side, options_.arm_calls_at_once, now);
   }
   SetUsername(made, request.auth.username, request.auth.expiry_unix_s);
+  if (KnowsUsers()) users_.Add(id, request.auth.name);
   if (!plane_.Upsert(LegOf(id, made)).ok()) {
+    users_.Remove(id);
     for (const Allocation::Relayed& relayed : made.relayed) {
       // A reserved port stays with its reservation.
       if (relayed.port != 0 && !wish.reservation_token) ReleasePort(relayed.address, relayed.port);

@@ -202,6 +202,9 @@ TEST_F(AllocateTest, AReservationLasts30SecondsAndOutlivesItsAllocation) {
   EXPECT_EQ(server->ports_in_use(), 1u);
   Pass(1);
   EXPECT_EQ(Try([&](auto& b) { b.Add(kReservationToken, token); }).error, 508);
+  // Not for want of ports.
+  EXPECT_EQ(server->counters().refusals[static_cast<size_t>(Refusal::kReservationGone)], 1u);
+  EXPECT_EQ(server->counters().refusals[static_cast<size_t>(Refusal::kNoPort)], 0u);
   TickAll();
   EXPECT_EQ(server->ports_in_use(), 0u);
   EXPECT_EQ(server->ports_held(), 0u);

@@ -178,6 +178,7 @@ class StubbornPlane final : public ForwardingPlane {
  public:
   bool stubborn = false;
   int legs = 0;
+  void SetRates(const ForwardingRates&) override {}
   absl::Status Upsert(const ForwardingLeg&) override {
     if (stubborn) return absl::ResourceExhaustedError("full");
     ++legs;

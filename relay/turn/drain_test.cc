@@ -139,6 +139,21 @@ TEST_F(DrainTest, EndsWhatIsLeftAtTheDeadline) {
   EXPECT_EQ(Client().Allocate(now).error, 508);
 }
 
+TEST_F(DrainTest, ForGoodIsForGood) {
+  Start();
+  server->Drain(std::nullopt);
+  server->Undrain();
+  EXPECT_FALSE(server->drain().draining);
+  server->Drain(now.monotonic_ms + 5000, true);
+  server->Undrain();
+  EXPECT_TRUE(server->drain().draining);
+  EXPECT_EQ(Client().Allocate(now).error, 508);
+  server->Drain(now.monotonic_ms + 1000);  // sooner is possible
+  EXPECT_EQ(server->drain().deadline, now.monotonic_ms + 1000);
+  server->Undrain();
+  EXPECT_TRUE(server->drain().draining);
+}
+
 TEST_F(DrainTest, CallsThatAreHereGoOnAndOthersDoNotBegin) {
   Start(CallOptions());
   TestClient a = Allocated("c/a", kPassword);
@@ -154,10 +169,14 @@ TEST_F(DrainTest, CallsThatAreHereGoOnAndOthersDoNotBegin) {
   const absl::Status refused = server->ArmCall("d", now);
   EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition) << refused;
   EXPECT_EQ(server->FindCall("d", now).status().code(), absl::StatusCode::kNotFound);
+  // Past the deadline there is nothing to be had, for what would end at once.
+  server->Drain(now.monotonic_ms);
+  EXPECT_EQ(Client("c/b", kPassword).Allocate(now).error, 508);
+  server->Drain(std::nullopt);
   // A call that is over doesn't come back.
   ASSERT_TRUE(server->EndCall("c", now).ok());
   EXPECT_EQ(Client("c/a", kPassword).Allocate(now).error, 508);
-  EXPECT_EQ(Refused(), 2u);
+  EXPECT_EQ(Refused(), 3u);
 }
 
 TEST(DrainOptions, NameTheAlternatesThatCantBe) {

@@ -178,6 +178,12 @@ absl::Status ValidateNumbers(const LimitOptions& limits, const LifetimeOptions& 
   for (const auto& [name, value] : positive) {
     if (value == 0) return Wrong("{} is 0; write a number from 1", name);
   }
+  if (limits.rates.bytes_per_user != 0 && limits.rates.bytes_per_user < kMinUserRate) {
+    return Wrong(
+        "[turn.limits] bytes_per_user {} is below {}, hardly a packet a second; write "
+        "bytes a second, or 0 for no bound",
+        limits.rates.bytes_per_user, kMinUserRate);
+  }
   if (lifetimes.max_s < lifetimes.default_s) {
     return Wrong("[turn.lifetimes] max_s {} is below default_s {}; raise one or lower the other",
                  lifetimes.max_s, lifetimes.default_s);
@@ -214,9 +220,6 @@ ServerOptions ServerOptions::Reloaded(const ServerOptions& wanted) const {
   reloaded.peers.deny = wanted.peers.deny;
   reloaded.limits = wanted.limits;
   reloaded.limits.max_allocations = limits.max_allocations;
-  reloaded.limits.requests_per_prefix = limits.requests_per_prefix;
-  reloaded.limits.unauthenticated_excess_rate = limits.unauthenticated_excess_rate;
-  reloaded.limits.unauthenticated_excess_burst = limits.unauthenticated_excess_burst;
   reloaded.lifetimes = wanted.lifetimes;
   reloaded.alternates = wanted.alternates;
   return reloaded;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "relay/forwarding.h"
 #include "relay/wire/ip_address.h"
 #include "relay/wire/virtual_prefix.h"
 
@@ -55,6 +56,8 @@ struct LimitOptions {
   // New allocations a second for clients of one source prefix (IPv4 /24, IPv6 /56), twice as many
   // in a burst; beyond, 508. 0: no bound.
   uint32_t allocations_per_prefix = 0;
+  // What the plane lets pass, an allocation being a leg. Under kCall each leg of a call is a user.
+  ForwardingRates rates;
   // STUN requests a second that one source prefix (IPv4 /24, IPv6 /56) may make; twice as many in
   // a burst.
   uint32_t requests_per_prefix = 2'000;
@@ -100,8 +103,8 @@ struct ServerOptions {
   absl::Status Validate() const;
 
   // These with what of `wanted` may change while a server runs: users, secrets, lifetime of nonces,
-  // peer lists, limits (but for max_allocations and what workers enforce), lifetimes of
-  // allocations, alternates.
+  // peer lists, limits (but for max_allocations), lifetimes of allocations, alternates. What
+  // workers enforce of them, others must tell those.
   ServerOptions Reloaded(const ServerOptions& wanted) const;
 
   bool operator==(const ServerOptions&) const = default;
@@ -109,5 +112,7 @@ struct ServerOptions {
 
 // Passwords and shared secrets shorter than this are refused by Validate().
 constexpr size_t kMinSecretSize = 6;
+// And rates of users below this, but for 0.
+constexpr uint64_t kMinUserRate = 1000;
 
 }  // namespace sotto::relay

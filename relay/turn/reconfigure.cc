@@ -31,6 +31,9 @@ absl::Status Server::Impl::Reconfigure(const ServerOptions& options) {
       before.limits.max_allocations_per_user != options.limits.max_allocations_per_user) {
     RecountQuota();
   }
+  SetRates(before.limits.rates);
+  budget_.SetRate(options.limits.unauthenticated_excess_rate,
+                  options.limits.unauthenticated_excess_burst);
   if (before.limits.allocations_per_prefix != options.limits.allocations_per_prefix) {
     ResetAllocationBudget();
   }
@@ -39,6 +42,22 @@ absl::Status Server::Impl::Reconfigure(const ServerOptions& options) {
     EndRefusedBindings();
   }
   return absl::OkStatus();
+}
+
+// Who is who doesn't change with the credentials while users have a rate: the numbers stay.
+void Server::Impl::SetRates(const ForwardingRates& before) {
+  const ForwardingRates& rates = options_.limits.rates;
+  if (rates == before) return;
+  plane_.SetRates(rates);
+  if (KnowsUsers() == (before.bytes_per_user != 0)) return;
+  users_ = LegUsers();
+  if (!KnowsUsers()) return;
+  for (LegId id = 0; id < allocations_.end(); ++id) {
+    const Allocation* allocation = allocations_.Get(id);
+    if (allocation == nullptr) continue;
+    users_.Add(id, CredentialName(*allocation));
+    plane_.Upsert(LegOf(id, *allocation)).IgnoreError();  // a change of this alone never fails
+  }
 }
 
 // Nothing was counted without a bound, and whose an allocation is may have changed with what the

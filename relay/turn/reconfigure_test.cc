@@ -1,4 +1,6 @@
 // What an operator changes while the server runs: all of it or nothing, and what runs goes on.
+#include <gmock/gmock.h>
+
 #include <functional>
 #include <set>
 
@@ -8,6 +10,8 @@ namespace sotto::relay {
 namespace {
 
 using enum StunAttributeType;
+using testing::ElementsAre;
+using testing::UnorderedElementsAre;
 
 constexpr std::string_view kSecret = "a-shared-secret";
 const TransportAddress kPeer = At("198.51.100.7:5000");
@@ -41,6 +45,11 @@ TEST_F(ReconfigureTest, TakesWhatIsReloadableAndNothingElse) {
       [](ServerOptions& o) { o.limits.max_channels_per_allocation = 3; },
       [](ServerOptions& o) { o.limits.max_allocations_per_leg = 3; },
       [](ServerOptions& o) { o.limits.allocations_per_prefix = 3; },
+      [](ServerOptions& o) { o.limits.requests_per_prefix = 5; },
+      [](ServerOptions& o) { o.limits.unauthenticated_excess_rate = 70'000; },
+      [](ServerOptions& o) { o.limits.unauthenticated_excess_burst = 70'000; },
+      [](ServerOptions& o) { o.limits.rates.packets_per_leg = 100; },
+      [](ServerOptions& o) { o.limits.rates.bytes_per_user = 100'000; },
       [](ServerOptions& o) { o.lifetimes.default_s = 700; },
       [](ServerOptions& o) { o.alternates = {At("192.0.2.99:3478")}; },
   };
@@ -59,9 +68,6 @@ TEST_F(ReconfigureTest, TakesWhatIsReloadableAndNothingElse) {
       [](ServerOptions& o) { o.auth.require_sha256 = true; },
       [](ServerOptions& o) { o.peers.kind = PeerPolicyKind::kRelay; },
       [](ServerOptions& o) { o.limits.max_allocations = 5; },
-      [](ServerOptions& o) { o.limits.requests_per_prefix = 5; },
-      [](ServerOptions& o) { o.limits.unauthenticated_excess_rate = 5; },
-      [](ServerOptions& o) { o.limits.unauthenticated_excess_burst = 5; },
       [](ServerOptions& o) { o.arm_calls_at_once = true; },
   };
   const ServerOptions before = server->options();
@@ -234,6 +240,58 @@ TEST_F(ReconfigureTest, NewAllocationsHaveARateForEachSourcePrefix) {
   options.limits.allocations_per_prefix = 0;
   ASSERT_TRUE(server->Reconfigure(options).ok());
   for (int i = 0; i < 10; ++i) EXPECT_TRUE(Client().Allocate(now).success());
+}
+
+TEST_F(ReconfigureTest, ThePlaneLearnsTheRatesAndWhoseLegsAre) {
+  Start();
+  EXPECT_EQ(plane.rates, ForwardingRates());
+  TestClient early = Allocated();
+  const auto users = [&] {
+    std::vector<UserNumber> numbers;
+    for (const auto& [id, leg] : plane.legs) numbers.push_back(leg.leg.user);
+    return numbers;
+  };
+  ServerOptions options = Options();
+  options.limits.rates.packets_per_leg = 100;
+  ASSERT_TRUE(server->Reconfigure(options).ok());
+  EXPECT_EQ(plane.rates, options.limits.rates);
+  EXPECT_THAT(users(), ElementsAre(0));  // who sends doesn't matter to it
+
+  options.limits.rates.bytes_per_user = 100'000;
+  ASSERT_TRUE(server->Reconfigure(options).ok());
+  EXPECT_EQ(plane.rates, options.limits.rates);
+  EXPECT_THAT(users(), ElementsAre(1));
+  TestClient bob = Client("bob", "another-password");
+  ASSERT_TRUE(bob.Allocate(now).success());
+  Allocated();
+  EXPECT_THAT(users(), ElementsAre(1, 2, 1));
+  ASSERT_TRUE(bob.Refresh(now, 0).success());
+  ASSERT_TRUE(Client("bob", "another-password").Allocate(now).success());
+  EXPECT_THAT(users(), UnorderedElementsAre(1, 1, 2));
+
+  // Other changes leave who is who alone.
+  options.auth.users["carol"] = "carols-password";
+  options.limits.rates.bytes_per_user = 200'000;
+  ASSERT_TRUE(server->Reconfigure(options).ok());
+  EXPECT_EQ(plane.rates.bytes_per_user, 200'000u);
+  EXPECT_THAT(users(), UnorderedElementsAre(1, 1, 2));
+
+  ASSERT_TRUE(server->Reconfigure(Options()).ok());
+  EXPECT_EQ(plane.rates, ForwardingRates());
+  Allocated();
+  EXPECT_EQ(plane.legs.rbegin()->second.leg.user, 0u);
+}
+
+// The numbers that a plane keeps something for are those of legs that there are.
+TEST_F(ReconfigureTest, AUserWhoseAllocationFailsHasNoNumber) {
+  ServerOptions options = Options();
+  options.limits.rates.bytes_per_user = 100'000;
+  Start(options);
+  plane.fail_after = 0;
+  EXPECT_EQ(Client("bob", "another-password").Allocate(now).error, 508);
+  plane.fail_after = -1;
+  Allocated();
+  EXPECT_EQ(plane.legs.begin()->second.leg.user, 1u);
 }
 
 TEST_F(ReconfigureTest, EachRefusalHasACounterANameAndASentence) {

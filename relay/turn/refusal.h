@@ -27,8 +27,13 @@ namespace sotto::relay {
     "A network asks for allocations faster than [turn.limits] allocations_per_prefix; an attack, " \
     "or many clients behind one address: raise it for those.")                                     \
   X(kNoPort, "no_port", kInsufficientCapacity,                                                     \
-    "No relayed port was free, or a reserved one was gone; widen [turn] relay_ports, or add "      \
-    "relay_addresses.")                                                                            \
+    "No relayed port was free; widen [turn] relay_ports, or add relay_addresses.")                 \
+  X(kNoPair, "no_pair", kInsufficientCapacity,                                                     \
+    "EVEN-PORT with a port to reserve, and no two neighbours were free (virtual relayed "          \
+    "addresses "                                                                                   \
+    "have none); browsers don't ask for it.")                                                      \
+  X(kReservationGone, "reservation_gone", kInsufficientCapacity,                                   \
+    "A RESERVATION-TOKEN of no reserved port: used, expired, or made up; nothing to do.")          \
   X(kNotALeg, "not_a_leg", kForbidden,                                                             \
     "Under the policy \"call\" a credential named no leg of a call; mint it for CALL/a or "        \
     "CALL/b.")                                                                                     \

@@ -55,7 +55,9 @@ LegId Server::ForEachAllocation(LegId first, uint32_t budget, bool bindings,
 absl::Status Server::Reconfigure(const ServerOptions& options) {
   return impl_->Reconfigure(options);
 }
-void Server::Drain(std::optional<MonotonicMs> deadline) { impl_->Drain(deadline); }
+void Server::Drain(std::optional<MonotonicMs> deadline, bool for_good) {
+  impl_->Drain(deadline, for_good);
+}
 void Server::Undrain() { impl_->Undrain(); }
 const DrainState& Server::drain() const { return impl_->drain(); }
 

@@ -134,6 +134,7 @@ struct ServerCounters {
 struct DrainState {
   bool draining = false;
   std::optional<MonotonicMs> deadline;  // when what is left is ended
+  bool for_good = false;
 };
 
 class Server {
@@ -204,8 +205,9 @@ class Server {
   // has an address of the client's family, else with 508. All that stands goes on as before. With
   // kCall that is whole calls: what is armed or has a leg here may get its other leg, or a leg of
   // it another allocation; calls that the server doesn't know can't be armed. What is left at the
-  // deadline is ended. Again: the deadline is replaced.
-  void Drain(std::optional<MonotonicMs> deadline);
+  // deadline is ended. Again: the deadline is replaced. `for_good`: nothing takes that back any
+  // more.
+  void Drain(std::optional<MonotonicMs> deadline, bool for_good = false);
   void Undrain();
   const DrainState& drain() const;
 

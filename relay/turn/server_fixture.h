@@ -24,8 +24,10 @@ class RecordingPlane final : public ForwardingPlane {
     std::map<uint16_t, ForwardingChannel> channels;
   };
   std::map<LegId, Leg> legs;
+  ForwardingRates rates;
   int fail_after = -1;  // so many successful additions from now, then RESOURCE_EXHAUSTED
 
+  void SetRates(const ForwardingRates& wanted) override { rates = wanted; }
   absl::Status Upsert(const ForwardingLeg& leg) override {
     const bool known = legs.contains(leg.id);
     if (!known && !Room()) return Full();

@@ -25,6 +25,7 @@ Server::Impl::Impl(ServerOptions options, ForwardingPlane& plane)
       calls_(options_.limits.max_allocations),
       ports_(options_.relay_addresses.size(), PortPool(options_.relay_ports)) {
   ResetAllocationBudget();
+  SetRates({});
 }
 
 Outcome Server::Impl::Drop(Discard reason) {
@@ -70,6 +71,7 @@ ForwardingLeg Server::Impl::LegOf(LegId id, const Allocation& allocation) const 
           .relayed_v4 = RelayedAddress(id, allocation, IpFamily::kV4),
           .relayed_v6 = RelayedAddress(id, allocation, IpFamily::kV6),
           .call = SideOf(allocation),
+          .user = users_.Of(id),
           .expires_at = allocation.expires_at()};
 }
 
@@ -123,6 +125,7 @@ void Server::Impl::End(LegId id, MonotonicMs now) {
     if (relayed.port != 0) ReleasePort(relayed.address, relayed.port);
   }
   quota_.Release(QuotaName(allocation));
+  users_.Remove(id);
   const uint32_t number = allocation.call;
   const uint8_t side = allocation.side;
   const Call* call = observer_ ? calls_.Get(number) : nullptr;
@@ -184,10 +187,12 @@ void Server::Impl::ReleaseReservation(const Reservation& reservation) {
   quota_.Release(reservation.quota_name);
 }
 
+std::string Server::Impl::CredentialName(const Allocation& allocation) const {
+  return std::string(authenticator_.CredentialName(UsernameOf(allocation)));
+}
+
 std::string Server::Impl::QuotaName(const Allocation& allocation) const {
-  return options_.limits.max_allocations_per_user == 0
-             ? std::string()
-             : std::string(authenticator_.CredentialName(UsernameOf(allocation)));
+  return options_.limits.max_allocations_per_user == 0 ? std::string() : CredentialName(allocation);
 }
 
 std::string Server::Impl::UsernameOf(const Allocation& allocation) const {

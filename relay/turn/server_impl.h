@@ -25,6 +25,7 @@
 #include "relay/stun/message.h"
 #include "relay/turn/allocation_table.h"
 #include "relay/turn/call_table.h"
+#include "relay/turn/leg_users.h"
 #include "relay/turn/peer_policy.h"
 #include "relay/turn/port_pool.h"
 #include "relay/turn/reservation_table.h"
@@ -67,8 +68,12 @@ class Server::Impl {
                           const std::function<void(const AllocationInfo&)>& visit) const;
 
   absl::Status Reconfigure(const ServerOptions& options);
-  void Drain(std::optional<MonotonicMs> deadline) { drain_ = {true, deadline}; }
-  void Undrain() { drain_ = {}; }
+  void Drain(std::optional<MonotonicMs> deadline, bool for_good) {
+    drain_ = {true, deadline, drain_.for_good || for_good};
+  }
+  void Undrain() {
+    if (!drain_.for_good) drain_ = {};
+  }
   const DrainState& drain() const { return drain_; }
 
   uint32_t allocation_count() const { return allocations_.size(); }
@@ -132,8 +137,9 @@ class Server::Impl {
   bool GoesOnWhileDraining(const Request& request) const;
   // One that the client may be sent to; nothing if there is none of its family.
   std::optional<TransportAddress> ChooseAlternate(const TransportAddress& client);
-  bool HoldPorts(const Wish& wish, MonotonicMs now, Allocation& allocation,
-                 std::optional<HeldPort>& sibling);
+  // Gives the allocation its relayed addresses; or says why there are none to be had.
+  std::optional<Refusal> HoldPorts(const Wish& wish, MonotonicMs now, Allocation& allocation,
+                                   std::optional<HeldPort>& sibling);
   std::optional<HeldPort> TakePort(IpFamily family, const Wish& wish);
   bool Relays(IpFamily family) const;
   Outcome AnswerAllocate(const Request& request, LegId id);
@@ -195,7 +201,8 @@ class Server::Impl {
   void EndExpiredBindings(LegId id, MonotonicMs now);
   void ReleasePort(uint8_t address, uint16_t port);
   void ReleaseReservation(const Reservation& reservation);
-  std::string QuotaName(const Allocation& allocation) const;
+  std::string CredentialName(const Allocation& allocation) const;
+  std::string QuotaName(const Allocation& allocation) const;  // empty while there is no quota
   std::string UsernameOf(const Allocation& allocation) const;
   void SetUsername(Allocation& allocation, std::string_view username,
                    std::optional<int64_t> expiry_unix_s) const;
@@ -206,6 +213,8 @@ class Server::Impl {
   }
 
   // reconfigure.cc
+  bool KnowsUsers() const { return options_.limits.rates.bytes_per_user != 0; }
+  void SetRates(const ForwardingRates& before);
   static AuthenticatorOptions AuthenticatorOptionsOf(const ServerOptions& options);
   void ResetAllocationBudget();
   void RecountQuota();
@@ -222,6 +231,7 @@ class Server::Impl {
   DrainState drain_;
   AllocationTable allocations_;
   ReservationTable reservations_;
+  LegUsers users_;  // empty while there is no rate of users
   TransactionCache transactions_;
   CallTable calls_;
   std::vector<PortPool> ports_;  // by index into options_.relay_addresses

@@ -34,13 +34,20 @@ SourceBudget::SourceBudget(uint32_t rate, uint32_t burst, uint64_t hash_key, uin
       mask_(buckets - 1),
       buckets_(buckets) {}
 
+void SourceBudget::SetRate(uint32_t rate, uint32_t burst) {
+  rate_.store(rate, std::memory_order_relaxed);
+  burst_ms_.store(uint64_t{burst} * 1000, std::memory_order_relaxed);
+}
+
 bool SourceBudget::Spend(const IpAddress& source, uint32_t cost, uint64_t now_ms) {
   Bucket& bucket = buckets_[Mix(PrefixOf(source), hash_key_) & mask_];
+  const uint64_t burst_ms = burst_ms_.load(std::memory_order_relaxed);
   if (!bucket.used) {
-    bucket = {burst_ms_, now_ms, true};
+    bucket = {burst_ms, now_ms, true};
   } else if (now_ms > bucket.updated_ms) {
     const uint64_t elapsed = std::min<uint64_t>(now_ms - bucket.updated_ms, 1u << 30);
-    bucket.tokens_ms = std::min(burst_ms_, bucket.tokens_ms + elapsed * rate_);
+    const uint64_t rate = rate_.load(std::memory_order_relaxed);
+    bucket.tokens_ms = std::min(burst_ms, bucket.tokens_ms + elapsed * rate);
     bucket.updated_ms = now_ms;
   }
   const uint64_t price = uint64_t{cost} * 1000;

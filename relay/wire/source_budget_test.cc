@@ -21,6 +21,20 @@ TEST(SourceBudgetTest, SpendsTheBurstAndThenTheRate) {
   EXPECT_FALSE(budget.Spend(source, 1, 2010));
 }
 
+TEST(SourceBudgetTest, ANewRateHoldsFromThenOn) {
+  SourceBudget budget(100, 250, kKey);
+  const IpAddress source = Ip("192.0.2.1");
+  EXPECT_TRUE(budget.Spend(source, 50, 1000));
+  budget.SetRate(10, 20);
+  EXPECT_FALSE(budget.Spend(source, 21, 1001));
+  EXPECT_TRUE(budget.Spend(source, 20, 1001));
+  EXPECT_FALSE(budget.Spend(source, 11, 2001));
+  EXPECT_TRUE(budget.Spend(source, 10, 2001));
+  budget.SetRate(1000, 2000);
+  EXPECT_TRUE(budget.Spend(source, 1000, 3001));
+  EXPECT_TRUE(budget.Spend(Ip("203.0.113.1"), 2000, 3001));
+}
+
 TEST(SourceBudgetTest, NeverHoldsMoreThanTheBurst) {
   SourceBudget budget(100, 250, kKey);
   const IpAddress source = Ip("192.0.2.1");

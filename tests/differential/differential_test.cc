@@ -123,9 +123,9 @@ class Twins {
 
  private:
   static ForwarderOptions Unlimited() {
+    constexpr uint32_t kEnough = 1'000'000'000;
     ForwarderOptions options;
-    options.request_rate = options.request_burst = 1'000'000'000;
-    options.answer_excess_rate = options.answer_excess_burst = 1'000'000'000;
+    options.budgets = {kEnough, kEnough, kEnough, kEnough};
     return options;
   }
 

@@ -147,6 +147,64 @@ class Reload(ReloadTest):
         refusals = {r.name: r.count for r in self.admin.call("GetCounters").refusals}
         self.assertEqual(refusals["user_quota"], 1)
 
+    def test_rates_hold_from_the_next_packet_on_and_are_counted(self):
+        a, other = self.client(), self.client()
+        for client in (a, other):
+            client.allocate(4)
+        peer = self.bob.udp(4)
+        peer.settimeout(0.3)
+        address = peer.getsockname()
+        a.bind(0x4001, address)
+        other.bind(0x4001, address)
+
+        def arrive(send, receive, count=60):
+            for i in range(count):
+                send(b"%3d" % i + bytes(97))
+            arrived = 0
+            try:
+                while receive():
+                    arrived += 1
+            except TimeoutError:
+                pass
+            return arrived
+
+        def from_client(client):
+            return arrive(lambda data: client.send_channel(0x4001, data), lambda: peer.recv(200))
+
+        def from_peer(client):
+            return arrive(lambda data: peer.sendto(data, client.relayed[4]),
+                          lambda: client.receive(0.3))
+
+        def drops():
+            drops = {d.name: d.count for d in self.admin.call("GetCounters").drops}
+            return drops["allocation_rate"], drops["user_rate"]
+
+        self.assertEqual((from_client(a), from_peer(a)), (60, 60))
+        # A packet of this size is 132 or 128 bytes.
+        self.write(more="[turn.limits]\npackets_per_allocation = 5\nbytes_per_user = 1_000_000\n")
+        self.reload()
+        for client in (a, other):
+            self.assertIn(from_client(client), range(6, 12))
+            self.assertIn(from_peer(client), range(6, 12))
+        by_allocation, by_user = drops()
+        self.assertIn(by_allocation, range(4 * 48, 4 * 54 + 1))
+        self.assertEqual(by_user, 0)
+
+        self.write(more="[turn.limits]\nbytes_per_user = 2_000\n")
+        self.reload()
+        # The two are of one user: what the first leaves is the other's.
+        self.assertIn(from_client(a), range(15, 22))
+        self.assertIn(from_client(other), range(0, 15))
+        self.assertIn(from_peer(a), range(15, 22))
+        self.assertEqual(drops()[0], by_allocation)
+        self.assertGreater(drops()[1], 3 * 60 - 60)
+
+        self.config.write_text(self.text)
+        self.reload()
+        self.assertEqual((from_client(a), from_peer(other)), (60, 60))
+        for client in (a, other):
+            client.refresh(0)
+
     def test_a_peer_that_is_denied_now_is_cut_off_at_once(self):
         a, b = self.client(), self.client(self.bob)
         a.allocate(4)

@@ -59,6 +59,8 @@ Ending EndingOf(uint16_t close_code, std::string_view reason) {
       return {absl::UnauthenticatedError(
                   because("the server doesn't take this identity, or it has expired; get another")),
               true};
+    case 4403:
+      return {absl::PermissionDeniedError("the operator of the server blocks this account"), true};
     case 4409:
       return {absl::AlreadyExistsError(
                   because("the same device connected again; use one state file in one place")),

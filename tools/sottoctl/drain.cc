@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <CLI/App.hpp>
+#include <optional>
 #include <ostream>
 #include <span>
 
@@ -45,9 +46,9 @@ absl::StatusOr<Status> WaitUntilDrained(CommandContext& context, Status status) 
   return status;
 }
 
-absl::Status Drain(CommandContext& context, uint64_t deadline_s, bool wait) {
+absl::Status Drain(CommandContext& context, std::optional<uint64_t> deadline_s, bool wait) {
   relay::v1::DrainRequest request;
-  request.set_deadline_s(deadline_s);
+  if (deadline_s) request.set_deadline_s(*deadline_s);
   auto status = context.daemon->Call<Status>("Admin.Drain", request);
   if (status.ok() && wait) status = WaitUntilDrained(context, *std::move(status));
   if (!status.ok()) return status.status();
@@ -65,7 +66,7 @@ absl::Status Undrain(CommandContext& context) {
 }  // namespace
 
 void AddDrain(Commands& commands) {
-  const auto deadline_s = std::make_shared<uint64_t>(0);
+  const auto deadline_s = std::make_shared<std::optional<uint64_t>>();
   const auto wait = std::make_shared<bool>(false);
   CLI::App& drain = commands.Add(
       "drain", "Takes no new allocations, and lets those that stand go on", kRelayHeading,
@@ -73,7 +74,8 @@ void AddDrain(Commands& commands) {
       [deadline_s, wait](CommandContext& context) { return Drain(context, *deadline_s, *wait); });
   AddSeconds(
       drain, "--deadline", [deadline_s](uint64_t s) { *deadline_s = s; },
-      "When the allocations that are left are ended; never unless told");
+      "When the allocations that are left are ended; 0: never. Unless told, as it stands: never, "
+      "if nobody has set one");
   drain.add_flag("--wait", *wait, "Comes back when no allocation is left");
   drain.footer(
       "New clients are answered 508, or 300 and another relay where [turn] alternates "

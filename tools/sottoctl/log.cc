@@ -39,7 +39,7 @@ void AddLog(Commands& commands) {
   AddChoice(
       app, "LEVEL", {"error", "warning", "info", "debug"}, [level](const auto& v) { *level = v; },
       "The level from now on");
-  app.footer("At level debug, client addresses and user names stand in the log.");
+  app.footer("At no level do tokens, secrets, or who called whom stand in the log.");
 }
 
 }  // namespace sotto::tools

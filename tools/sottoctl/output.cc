@@ -34,7 +34,7 @@ const Json* Find(const Json& record, std::string_view key) {
 }
 
 std::string Compact(const Json& value) {
-  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return value.dump(-1, ' ', true, Json::error_handler_t::replace);
 }
 
 std::string Text(const Json& value) {
@@ -146,7 +146,7 @@ std::string Output::Cell(const Json& record, const Column& column) const {
 
 void Output::Record(const Json& record, std::span<const Column> columns) {
   if (options_.format == OutputFormat::kJson) {
-    out_ << record.dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
+    out_ << record.dump(2, ' ', true, Json::error_handler_t::replace) << '\n';
     return;
   }
   if (options_.format == OutputFormat::kYaml) {

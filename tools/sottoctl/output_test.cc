@@ -95,6 +95,20 @@ TEST(OutputTest, WhatIsntUtf8IsReplacedInJson) {
   EXPECT_EQ(Json::parse(text)[0]["name"], "\xef\xbf\xbd");
 }
 
+// Names are the clients', and a terminal obeys controls beyond ASCII too.
+TEST(OutputTest, NoFormatPassesControlsOn) {
+  const Json record{{"name",
+                     "a\xc2\x9b"
+                     "2J\x7f\xe2\x80\xae\033[1m"}};
+  for (const OutputFormat format :
+       {OutputFormat::kTable, OutputFormat::kJson, OutputFormat::kYaml}) {
+    for (const char c : Listed({.format = format}, {record})) {
+      EXPECT_TRUE((c >= 0x20 && c < 0x7f) || c == '\n') << static_cast<int>(c);
+    }
+  }
+  EXPECT_EQ(Json::parse(Listed({.format = OutputFormat::kJson}, {record}))[0], record);
+}
+
 TEST(OutputTest, RowsBehindThoseThatWereMeasuredAreStillWhole) {
   std::vector<Json> records(500, kOne);
   records.push_back(kTwo);

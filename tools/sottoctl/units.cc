@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
+
+#include "relay/wire/text.h"
 
 namespace sotto::tools {
 namespace {
@@ -30,27 +33,6 @@ std::string ThreeDigits(double value) {
   return value >= 99.95   ? fmt::format("{:.0f}", value)
          : value >= 9.995 ? fmt::format("{:.1f}", value)
                           : fmt::format("{:.2f}", value);
-}
-
-// How many bytes a UTF-8 sequence at the start of `text` has; 0 if it isn't one. Overlong forms and
-// surrogates aren't.
-size_t Utf8Length(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
-  const uint8_t first = byte(0);
-  const size_t length = first < 0x80                     ? 1
-                        : first >= 0xc2 && first <= 0xdf ? 2
-                        : first >= 0xe0 && first <= 0xef ? 3
-                        : first >= 0xf0 && first <= 0xf4 ? 4
-                                                         : 0;
-  if (length == 0 || length > text.size()) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  }
-  if ((first == 0xe0 && byte(1) < 0xa0) || (first == 0xed && byte(1) > 0x9f) ||
-      (first == 0xf0 && byte(1) < 0x90) || (first == 0xf4 && byte(1) > 0x8f)) {
-    return 0;
-  }
-  return length;
 }
 
 }  // namespace
@@ -132,21 +114,15 @@ std::string FormatNanoseconds(uint64_t ns) {
 std::string Printable(std::string_view text) {
   std::string out;
   out.reserve(text.size());
-  for (size_t at = 0; at < text.size();) {
-    const size_t length = Utf8Length(text.substr(at));
-    const uint8_t byte = static_cast<uint8_t>(text[at]);
-    // U+0080 to U+009F are control characters too.
-    const bool control = byte < 0x20 || byte == 0x7f ||
-                         (length == 2 && byte == 0xc2 && static_cast<uint8_t>(text[at + 1]) < 0xa0);
-    const size_t taken = length == 0 ? 1 : length;
-    if (length == 0 || control) {
-      for (size_t i = 0; i < taken; ++i) {
-        out += fmt::format("\\x{:02x}", static_cast<uint8_t>(text[at + i]));
-      }
-    } else {
-      out += text.substr(at, length);
+  while (!text.empty()) {
+    const relay::Utf8Character first = relay::FirstOf(text);
+    const std::string_view bytes = text.substr(0, std::max<size_t>(first.size, 1));
+    text.remove_prefix(bytes.size());
+    if (first.size != 0 && !relay::IsControl(first.value)) {
+      out += bytes;
+      continue;
     }
-    at += taken;
+    for (const char byte : bytes) out += fmt::format("\\x{:02x}", static_cast<uint8_t>(byte));
   }
   return out;
 }

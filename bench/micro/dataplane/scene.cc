@@ -95,6 +95,9 @@ Scene::Scene(const SceneOptions& options)
       static_cast<double>(sizes.MemoryBytes(locals_.relayed_slots(options.legs))) / options.legs;
   compiler_ =
       std::make_unique<dataplane::ForwardingCompiler>(locals_, neighbors_, *tables_, options.legs);
+  if (options.rates) {
+    compiler_->SetRates({.packets_per_leg = 1'000'000, .bytes_per_user = 1'000'000'000'000});
+  }
   AddLegs();
   // What Neighbors does when the gateway answers; every client and peer is behind it.
   const auto hop = neighbors_.Acquire(Client(0).ip);
@@ -149,6 +152,7 @@ void Scene::AddLegs() {
     leg.id = i;
     leg.path = {Client(i), {RelayAddress(0), 3478}};
     leg.relayed_v4 = Relayed(i);
+    leg.user = i / 2 + 1;
     leg.expires_at = expires_at;
     if (options_.packet_class == PacketClass::kFused) {
       leg.call = {.number = i / 2 + 1, .side = static_cast<uint8_t>(i % 2), .armed = true};

@@ -29,6 +29,9 @@ struct SceneOptions {
   PacketClass packet_class = PacketClass::kFused;
   uint16_t media_size = 160;  // bytes of application data
   uint32_t workers = 1;       // forwarders that share the tables
+  bool rates = false;         // of legs and users, above what a benchmark sends
+
+  bool operator==(const SceneOptions&) const = default;
 };
 
 // Neighbours hear nothing of a benchmark.

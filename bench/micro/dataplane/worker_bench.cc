@@ -35,8 +35,7 @@ enum class ArrivalOrder : uint8_t { kWarm, kRandom, kCold };
 Scene& SceneFor(const SceneOptions& wanted) {
   static std::unique_ptr<Scene> scene;
   static SceneOptions built_for;
-  if (scene == nullptr || built_for.packet_class != wanted.packet_class ||
-      built_for.legs != wanted.legs || built_for.workers != wanted.workers) {
+  if (scene == nullptr || built_for != wanted) {
     scene.reset();
     scene = std::make_unique<Scene>(wanted);
     built_for = wanted;
@@ -63,9 +62,10 @@ double Quantile(std::vector<double>& values, double share) {
   return *at;
 }
 
-void WorkerBurst(benchmark::State& state, PacketClass packet_class, ArrivalOrder order) {
-  Scene& scene =
-      SceneFor({.legs = static_cast<uint32_t>(state.range(0)), .packet_class = packet_class});
+void WorkerBurst(benchmark::State& state, SceneOptions options, ArrivalOrder order) {
+  options.legs = static_cast<uint32_t>(state.range(0));
+  const PacketClass packet_class = options.packet_class;
+  Scene& scene = SceneFor(options);
   std::array<rte_mbuf*, kBurst> mbufs;
   if (rte_pktmbuf_alloc_bulk(scene.pool(), mbufs.data(), kBurst) != 0) {
     state.SkipWithError("no packets");
@@ -224,13 +224,15 @@ BENCHMARK(TwoWorkers)
 
 // Before main(): as BENCHMARK() does it.
 const bool registered = [] {
-  const std::pair<const char*, PacketClass> classes[] = {
-      {"fused", PacketClass::kFused},
-      {"channel_to_peer", PacketClass::kChannelToPeer},
-      {"peer_to_channel", PacketClass::kPeerToChannel},
-      {"send_to_peer", PacketClass::kSendToPeer},
-      {"peer_to_data", PacketClass::kPeerToData},
-      {"binding", PacketClass::kBinding},
+  const std::pair<const char*, SceneOptions> scenes[] = {
+      {"fused", {.packet_class = PacketClass::kFused}},
+      {"fused_with_rates", {.packet_class = PacketClass::kFused, .rates = true}},
+      {"channel_to_peer", {.packet_class = PacketClass::kChannelToPeer}},
+      {"peer_to_channel", {.packet_class = PacketClass::kPeerToChannel}},
+      {"peer_to_channel_with_rates", {.packet_class = PacketClass::kPeerToChannel, .rates = true}},
+      {"send_to_peer", {.packet_class = PacketClass::kSendToPeer}},
+      {"peer_to_data", {.packet_class = PacketClass::kPeerToData}},
+      {"binding", {.packet_class = PacketClass::kBinding}},
   };
   struct Order {
     const char* name;
@@ -240,12 +242,12 @@ const bool registered = [] {
   const Order orders[] = {{"random", ArrivalOrder::kRandom, 20'000},
                           {"warm", ArrivalOrder::kWarm, 20'000},
                           {"cold", ArrivalOrder::kCold, 200}};
-  for (const auto& [name, packet_class] : classes) {
+  for (const auto& [name, scene] : scenes) {
     for (const int64_t legs : {1000, 10'000, 65'536, 1'048'576}) {
       for (const Order& order : orders) {
         benchmark::RegisterBenchmark(fmt::format("worker/{}/{}", name, order.name).c_str(),
-                                     [packet_class = packet_class, order](benchmark::State& state) {
-                                       WorkerBurst(state, packet_class, order.order);
+                                     [scene = scene, order](benchmark::State& state) {
+                                       WorkerBurst(state, scene, order.order);
                                      })
             ->Arg(legs)
             ->UseManualTime()
