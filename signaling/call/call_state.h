@@ -37,6 +37,7 @@ struct Call {
   Phase phase = Phase::kDeciding;
   bool over = false;    // only with kDeciding: it ended before its decision, which is awaited
   bool misses = false;  // it was to ring: if nobody answers, the recipient misses a call
+  bool declined = false;
   bool protect_address = false;
   std::optional<TokenSerial> serial;
   std::string offer;   // while it may ring

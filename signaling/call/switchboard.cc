@@ -337,6 +337,7 @@ void Switchboard::Impl::Accept(SessionId session, uint64_t request, const api::A
   Call* call = FindRinging(session, request, message.call());
   if (call == nullptr) return;
   ++counters_.connected;
+  ++counters_.connected_calls;
   call->phase = Phase::kConnected;
   call->acceptor = session;
   call->answer = message.answer();
@@ -355,6 +356,7 @@ void Switchboard::Impl::Decline(SessionId session, uint64_t request,
   if (call == nullptr) return;
   call->phase = Phase::kQuiet;
   call->misses = false;
+  call->declined = true;
   effects_.Send(session, DoneFrame(request));
   StopRinging(*call, Stopped::WHY_DECLINED_ELSEWHERE, session);
 }
@@ -471,8 +473,20 @@ void Switchboard::Impl::Forget(Call& call) {
     counters_.missed += call.misses ? 1 : 0;
     effects_.Missed(call.recipient, call.caller, /*pretend=*/!call.misses);
   }
+  CountEnd(call);
   const CallId id = call.id;
   calls_.erase(id);
+}
+
+void Switchboard::Impl::CountEnd(const Call& call) {
+  if (call.phase == Phase::kConnected) {
+    ++counters_.ended_answered;
+    --counters_.connected_calls;
+  } else if (call.declined) {
+    ++counters_.ended_declined;
+  } else {
+    ++(call.misses ? counters_.ended_missed : counters_.ended_silenced);
+  }
 }
 
 // --- The public face

@@ -136,7 +136,13 @@ class Switchboard {
     uint64_t connected = 0;
     uint64_t not_rung = 0;
     uint64_t missed = 0;  // without `pretend`
-    uint32_t calls = 0;   // at the moment, those included that are over but not decided
+    // What became of calls that are over and decided: each is counted once.
+    uint64_t ended_answered = 0;
+    uint64_t ended_missed = 0;  // rang, or would have, and nobody answered
+    uint64_t ended_declined = 0;
+    uint64_t ended_silenced = 0;  // didn't ring, whyever
+    uint32_t calls = 0;           // at the moment, those included that are over but not decided
+    uint32_t connected_calls = 0;
   };
   Counters counters() const;
 

@@ -81,6 +81,7 @@ class Switchboard::Impl {
   void End(const std::vector<Ending>& endings);
   void Unlink(calls::Call& call);
   void Forget(calls::Call& call);
+  void CountEnd(const calls::Call& call);
   void EraseIfEmpty(const AccountId& account);
 
   const SwitchboardOptions options_;

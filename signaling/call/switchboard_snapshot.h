@@ -35,7 +35,8 @@ class SwitchboardSnapshot {
     std::map<std::string, std::string> sorted;
     for (const auto& [id, c] : impl.calls_) {
       std::string& out = sorted["call " + call(id)];
-      out = fmt::format("{}{}{}{} ", static_cast<int>(c->phase), c->over, c->had_token, c->misses);
+      out = fmt::format("{}{}{}{}{} ", static_cast<int>(c->phase), c->over, c->had_token, c->misses,
+                        c->declined);
       if (c->over) continue;  // all else is set when it is placed again, or decided
       out +=
           fmt::format("{}{} {}/{} of {} for {}by {} sent {},{} legs {},{} placed {}",

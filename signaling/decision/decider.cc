@@ -19,6 +19,13 @@ void AppendAccount(std::string& bytes, const AccountId& account) {
   bytes += account.text();
 }
 
+TokenResult ResultOf(bool presented, bool valid, bool may_ring, bool fresh) {
+  if (!presented) return TokenResult::kNone;
+  if (!valid) return TokenResult::kInvalid;
+  if (!may_ring) return TokenResult::kUnused;
+  return fresh ? TokenResult::kAccepted : TokenResult::kSpent;
+}
+
 void IncrementSaturating(uint32_t& count, bool on) { count += on && count < UINT32_MAX ? 1 : 0; }
 
 }  // namespace
@@ -105,9 +112,10 @@ absl::StatusOr<Decision> Decider::Impl::DecideWithin(const DecisionRequest& requ
   if (!found.ok()) return found.status();
   absl::StatusOr<std::optional<AccountRecord>> caller_found = store_.FindAccount(caller);
   if (!caller_found.ok()) return caller_found.status();
-  const bool exists = found->has_value();
+  const bool known = found->has_value();
   const AccountRecord record = std::move(*found).value_or(AccountRecord());
   const AccountRecord caller_record = std::move(*caller_found).value_or(AccountRecord());
+  const bool exists = AllOf(known, !record.barred);
 
   absl::StatusOr<bool> blocked = store_.IsBlocked(recipient, HashBlock(recipient, caller));
   if (!blocked.ok()) return blocked.status();
@@ -128,7 +136,7 @@ absl::StatusOr<Decision> Decider::Impl::DecideWithin(const DecisionRequest& requ
   const bool verified = VerifyToken(token, recipient, live ? epoch_key->public_key : dummy.key);
   const bool valid = AllOf(live, verified);
 
-  const bool may_ring = AllOf(exists, !*blocked, standing_ok, pair_rate_ok);
+  const bool may_ring = AllOf(exists, !caller_record.barred, !*blocked, standing_ok, pair_rate_ok);
   const bool redeems = AllOf(may_ring, valid);
   const Nullifier nullifier = MakeNullifier(recipient, token.epoch, token.serial);
   absl::StatusOr<Redemption> redemption =
@@ -145,7 +153,8 @@ absl::StatusOr<Decision> Decider::Impl::DecideWithin(const DecisionRequest& requ
   if (absl::Status status = store_.PutStanding(caller, standing); !status.ok()) return status;
 
   // Those whom the recipient has blocked, it doesn't want to hear of either.
-  const bool notice = AllOf(exists, !ring, !*blocked, !record.devices.empty());
+  const bool notice =
+      AllOf(exists, !caller_record.barred, !ring, !*blocked, !record.devices.empty());
   if (absl::Status status = notices_.Add(recipient, record.devices, NoticeKind::kSilenced,
                                          request.caller, unix_s, /*pretend=*/!notice);
       !status.ok()) {
@@ -157,7 +166,8 @@ absl::StatusOr<Decision> Decider::Impl::DecideWithin(const DecisionRequest& requ
                   .protect_address = record.settings.protect_ip_address ||
                                      caller_record.settings.protect_ip_address,
                   .serial = with_token ? std::optional(token.serial) : std::nullopt,
-                  .noticed = notice};
+                  .noticed = notice,
+                  .token = ResultOf(request.token.has_value(), valid, may_ring, fresh)};
 }
 
 Decider::Decider(const DeciderOptions& options, const ServerKey& key, Store& store,

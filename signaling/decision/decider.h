@@ -3,6 +3,9 @@
 //   ring = not blocked and standing_ok and pair_rate_ok and (silencing off or token valid and
 //   fresh)
 //
+// An account that the operator blocks is to callers as one that doesn't exist, and none of its
+// calls ring.
+//
 // Every term is evaluated for every call, with stand-ins where something is missing (an unknown
 // recipient, no token, no device), down to the store: the same statements run whatever the outcome,
 // so that neither the answer nor the time it takes says which term it was. What differs still is
@@ -51,12 +54,23 @@ struct DecisionRequest {
   std::optional<Token> token;
 };
 
+// What became of the token that a call was placed with.
+enum class TokenResult : uint8_t {
+  kNone,      // there was none
+  kInvalid,   // no token of this recipient's, or of an epoch that has no key or is over
+  kUnused,    // good, but the call doesn't ring whatever the token
+  kSpent,     // good once: its uses are spent, or it is revoked
+  kAccepted,  // it rings, and has taken a use
+};
+constexpr size_t kTokenResultCount = 5;
+
 struct Decision {
   CallId call = {};
   bool ring = false;
   bool protect_address = false;       // either party's setting
   std::optional<TokenSerial> serial;  // of a token that was valid and fresh, if it rings
   bool noticed = false;               // notices were added for the recipient's devices
+  TokenResult token = TokenResult::kNone;
 };
 
 class NoticeBox;

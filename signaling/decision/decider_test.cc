@@ -318,6 +318,11 @@ TEST_F(DeciderTest, RunsTheSameStatementsWhateverTheOutcome) {
   DecisionRequest nameless = Call(bob_.account());
   nameless.caller.reset();
 
+  const TestPerson barred("barred");
+  Put([&] { return store_->PutDevice(barred.account(), TestPerson::MakeDevice(1)); });
+  Put([&] { return store_->PutEpochKey(barred.account(), barred.Key()); });
+  Put([&] { return store_->PutBarred(barred.account(), true); });
+
   const std::vector<std::pair<std::string, DecisionRequest>> calls = {
       {"rings", Call(open_.account())},
       {"rings with a token", with_token},
@@ -332,6 +337,9 @@ TEST_F(DeciderTest, RunsTheSameStatementsWhateverTheOutcome) {
       {"nobody, with a token", Call(Account("nobody"), bob_.Issue(3))},
       {"oneself", Call(bob_.account(), std::nullopt, "bob")},
       {"no device", Call(no_device)},
+      {"barred", Call(barred.account())},
+      {"barred, with a token", Call(barred.account(), barred.Issue(5))},
+      {"by one who is barred", Call(open_.account(), std::nullopt, "barred")},
       {"a malformed token", Call(bob_.account(), malformed, "fred")},
       {"a forged token", Call(bob_.account(), forged, "fred")},
       {"a token of another epoch", Call(bob_.account(), bob_.Issue(4, 1), "gwen")},
@@ -346,6 +354,49 @@ TEST_F(DeciderTest, RunsTheSameStatementsWhateverTheOutcome) {
   }
   EXPECT_EQ(expected.size(), 19u);
   EXPECT_EQ(Waiting(no_device), 0u);
+}
+
+// Of whom the operator blocks, callers and stores learn what they learn of nobody.
+TEST_F(DeciderTest, WhoIsBarredIsToCallersAsOneWhoDoesNotExist) {
+  const Token token = open_.Issue(1);
+  Put([&] { return store_->PutBarred(open_.account(), true); });
+  const Decision nobody = Decide(Call(Account("nobody"), token));
+  const Decision barred = Decide(Call(open_.account(), token));
+  EXPECT_EQ(barred.ring, nobody.ring);
+  EXPECT_EQ(barred.noticed, nobody.noticed);
+  EXPECT_EQ(barred.serial, nobody.serial);
+  EXPECT_EQ(barred.protect_address, nobody.protect_address);
+  EXPECT_FALSE(barred.ring);
+  EXPECT_EQ(Waiting(open_.account()), 0u);
+  EXPECT_EQ(*store_->GetStanding(Account("eve")),
+            (Standing{.placed = 2, .silenced = 2, .window_began_unix_s = kTestNow}));
+  Put([&] { return store_->PutBarred(open_.account(), false); });
+  EXPECT_TRUE(Rings(Call(open_.account(), token))) << "its token was used up meanwhile";
+}
+
+TEST_F(DeciderTest, NothingThatTheBarredPlaceRings) {
+  Put([&] { return store_->PutBarred(Account("eve"), true); });
+  for (const AccountId& recipient : {open_.account(), bob_.account()}) {
+    const Token token = (recipient == bob_.account() ? bob_ : open_).Issue(1);
+    const Decision decision = Decide(Call(recipient, token));
+    EXPECT_FALSE(decision.ring);
+    EXPECT_FALSE(decision.noticed);
+    EXPECT_EQ(Waiting(recipient), 0u);
+    EXPECT_TRUE(Rings(Call(recipient, token, "carol"))) << "the token was used up";
+  }
+}
+
+TEST_F(DeciderTest, SaysWhatBecameOfTheToken) {
+  const auto result = [&](const AccountId& recipient, std::optional<Token> token) {
+    return Decide(Call(recipient, token)).token;
+  };
+  const Token token = bob_.Issue(1);
+  EXPECT_EQ(result(bob_.account(), std::nullopt), TokenResult::kNone);
+  EXPECT_EQ(result(bob_.account(), open_.Issue(1)), TokenResult::kInvalid);
+  EXPECT_EQ(result(bob_.account(), token), TokenResult::kAccepted);
+  EXPECT_EQ(result(bob_.account(), token), TokenResult::kSpent);
+  Block(bob_.account(), "eve");
+  EXPECT_EQ(result(bob_.account(), bob_.Issue(2)), TokenResult::kUnused);
 }
 
 TEST_F(DeciderTest, AFullBoxTakesTheSameStatements) {
@@ -412,6 +463,14 @@ class FailingStore : public Store {
   absl::Status PutBlock(const AccountId& a, const BlockHash& b, bool on) override {
     return Fails() ? Error() : store_.PutBlock(a, b, on);
   }
+  absl::Status PutBarred(const AccountId& a, bool barred) override {
+    return Fails() ? Error() : store_.PutBarred(a, barred);
+  }
+  absl::StatusOr<TokenUse> FindTokenUse(const Nullifier& n) override {
+    if (Fails()) return Error();
+    return store_.FindTokenUse(n);
+  }
+  uint64_t notices_waiting() const override { return store_.notices_waiting(); }
   absl::Status PutStanding(const AccountId& a, const Standing& s) override {
     return Fails() ? Error() : store_.PutStanding(a, s);
   }

@@ -274,7 +274,7 @@ TEST_F(Identity, SubIsTheNameOfAnAccount) {
 TEST_F(Identity, NewKeysReplaceTheOld) {
   IdentityVerifier verifier = Verifier({ec_});
   const Key next = EcKey();
-  verifier.SetKeys(IdentityKeys::Parse(Pem(next), "keys.pem").value());
+  verifier.Set(verifier.options(), IdentityKeys::Parse(Pem(next), "keys.pem").value());
   EXPECT_EQ(Refusal(verifier, Jwt(next, Claims())), "");
   EXPECT_NE(Refusal(verifier, Jwt(ec_, Claims())), "");
 }

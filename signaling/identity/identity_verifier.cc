@@ -17,6 +17,8 @@
 #include <memory>
 #include <optional>
 
+#include "absl/strings/cord.h"
+
 namespace sotto::signaling {
 namespace {
 
@@ -48,8 +50,12 @@ struct PemBlock {
 constexpr int kMinRsaBits = 2048;
 constexpr int kMaxRsaBits = 8192;  // what a verification may cost
 
-absl::Status Refuse(std::string_view why) {
-  return absl::UnauthenticatedError(fmt::format("identity: {}", why));
+constexpr absl::string_view kFaultPayload = "sotto/identity-fault";
+
+absl::Status Refuse(IdentityFault fault, std::string_view why) {
+  absl::Status status = absl::UnauthenticatedError(fmt::format("identity: {}", why));
+  status.SetPayload(kFaultPayload, absl::Cord(std::string(1, static_cast<char>(fault))));
+  return status;
 }
 
 // Which of the two algorithms a key is for, or what is wrong with it.
@@ -147,6 +153,18 @@ Jwt Decode(const std::string& jwt, const std::string* pem) {
 
 }  // namespace
 
+std::string_view IdentityFaultName(IdentityFault fault) {
+  constexpr std::string_view kNames[kIdentityFaultCount] = {
+      "malformed",     "algorithm", "unknown_key", "expired",
+      "not_yet_valid", "issuer",    "audience",    "account"};
+  return kNames[static_cast<size_t>(fault)];
+}
+
+IdentityFault IdentityVerifier::FaultOf(const absl::Status& refused) {
+  const auto payload = refused.GetPayload(kFaultPayload);
+  return payload ? static_cast<IdentityFault>((*payload)[0]) : IdentityFault::kMalformed;
+}
+
 absl::StatusOr<IdentityKeys> IdentityKeys::Parse(std::string_view pem, std::string_view name) {
   IdentityKeys keys;
   if (pem.find("PRIVATE KEY-----") != std::string_view::npos) {
@@ -204,20 +222,23 @@ IdentityVerifier::IdentityVerifier(IdentityOptions options, IdentityKeys keys)
 
 absl::StatusOr<VerifiedIdentity> IdentityVerifier::Verify(std::string_view jwt,
                                                           int64_t unix_s) const {
-  if (jwt.size() > kMaxIdentitySize) return Refuse("the JWT is too long");
-  if (jwt.empty() || !IsCompactJws(jwt)) return Refuse("not a signed JWT");
+  if (jwt.size() > kMaxIdentitySize)
+    return Refuse(IdentityFault::kMalformed, "the JWT is too long");
+  if (jwt.empty() || !IsCompactJws(jwt))
+    return Refuse(IdentityFault::kMalformed, "not a signed JWT");
   const std::string text(jwt);
 
   // Without a key libjwt only parses (and forgets the algorithm): enough to see which keys may
   // verify it.
   const Jwt claimed = Decode(text, nullptr);
-  if (claimed == nullptr) return Refuse("not a signed JWT");
+  if (claimed == nullptr) return Refuse(IdentityFault::kMalformed, "not a signed JWT");
   const char* const name = jwt_get_header(claimed.get(), "alg");
   const std::string_view alg = name == nullptr ? "" : name;
-  if (alg != "ES256" && alg != "RS256") return Refuse("alg is not ES256 or RS256");
+  if (alg != "ES256" && alg != "RS256")
+    return Refuse(IdentityFault::kAlgorithm, "alg is not ES256 or RS256");
   // RFC 7515, section 4.1.11: what isn't understood must be refused, and nothing is.
   if (CString(jwt_get_headers_json(claimed.get(), "crit")) != nullptr) {
-    return Refuse("crit names what this server doesn't know");
+    return Refuse(IdentityFault::kMalformed, "crit names what this server doesn't know");
   }
 
   Jwt verified;
@@ -229,29 +250,32 @@ absl::StatusOr<VerifiedIdentity> IdentityVerifier::Verify(std::string_view jwt,
   }
   if (verified == nullptr ||
       jwt_get_alg(verified.get()) != (alg == "ES256" ? JWT_ALG_ES256 : JWT_ALG_RS256)) {
-    return Refuse("the signature is not that of a known key");
+    return Refuse(IdentityFault::kSignature, "the signature is not that of a known key");
   }
 
   const CString grants(jwt_get_grants_json(verified.get(), nullptr));
   const Json claims(grants == nullptr ? nullptr : json_loads(grants.get(), 0, nullptr));
-  if (!json_is_object(claims.get())) return Refuse("the claims are no JSON object");
+  if (!json_is_object(claims.get()))
+    return Refuse(IdentityFault::kMalformed, "the claims are no JSON object");
   const std::optional<int64_t> expires = Date(json_object_get(claims.get(), "exp"));
-  if (!expires) return Refuse("exp is missing");
-  if (*expires + kIdentityLeewaySeconds <= unix_s) return Refuse("it has expired");
+  if (!expires) return Refuse(IdentityFault::kExpired, "exp is missing");
+  if (*expires + kIdentityLeewaySeconds <= unix_s)
+    return Refuse(IdentityFault::kExpired, "it has expired");
   if (const json_t* const not_before = json_object_get(claims.get(), "nbf")) {
     const std::optional<int64_t> date = Date(not_before);
-    if (!date || *date - kIdentityLeewaySeconds > unix_s) return Refuse("it is not valid yet");
+    if (!date || *date - kIdentityLeewaySeconds > unix_s)
+      return Refuse(IdentityFault::kNotYetValid, "it is not valid yet");
   }
   if (!options_.issuer.empty() && Text(claims.get(), "iss") != options_.issuer) {
-    return Refuse("another issuer");
+    return Refuse(IdentityFault::kIssuer, "another issuer");
   }
   if (!options_.audiences.empty() &&
       !HasAudience(json_object_get(claims.get(), "aud"), options_.audiences)) {
-    return Refuse("made for another audience");
+    return Refuse(IdentityFault::kAudience, "made for another audience");
   }
   const std::optional<std::string_view> sub = Text(claims.get(), "sub");
   std::optional<AccountId> account = sub ? AccountId::Parse(*sub) : std::nullopt;
-  if (!account) return Refuse("sub is not the name of an account");
+  if (!account) return Refuse(IdentityFault::kAccount, "sub is not the name of an account");
   return VerifiedIdentity{.account = VerifiedAccount(*std::move(account)),
                           .valid_until_unix_s = *expires + kIdentityLeewaySeconds};
 }

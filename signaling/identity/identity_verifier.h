@@ -5,6 +5,7 @@
 // key is refused before its signature is looked at, "none" and HMAC under a public key included.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -40,9 +41,24 @@ class IdentityKeys {
   std::vector<Key> keys_;
 };
 
+// What was wrong with an identity; few enough to be a label of a metric.
+enum class IdentityFault : uint8_t {
+  kMalformed,    // no signed JWT of JSON claims, or one with extensions that must be understood
+  kAlgorithm,    // neither ES256 nor RS256
+  kSignature,    // not that of a known key
+  kExpired,      // `exp` is over, or missing
+  kNotYetValid,  // `nbf`
+  kIssuer,
+  kAudience,
+  kAccount,  // `sub` is no account's name
+};
+constexpr size_t kIdentityFaultCount = 8;
+std::string_view IdentityFaultName(IdentityFault fault);
+
 struct IdentityOptions {
   std::string issuer;                  // what `iss` must be; empty: anything
   std::vector<std::string> audiences;  // `aud` must have one of them; empty: anything
+  bool operator==(const IdentityOptions&) const = default;
 };
 
 struct VerifiedIdentity {
@@ -54,11 +70,17 @@ class IdentityVerifier {
  public:
   IdentityVerifier(IdentityOptions options, IdentityKeys keys);
 
-  // UNAUTHENTICATED, with a few words of ours that may be shown to the client.
+  // UNAUTHENTICATED, with a few words of ours that may be shown to the client; FaultOf() has it in
+  // one.
   absl::StatusOr<VerifiedIdentity> Verify(std::string_view jwt, int64_t unix_s) const;
 
+  static IdentityFault FaultOf(const absl::Status& refused);
+
   // From the thread that verifies.
-  void SetKeys(IdentityKeys keys) { keys_ = std::move(keys); }
+  void Set(IdentityOptions options, IdentityKeys keys) {
+    options_ = std::move(options);
+    keys_ = std::move(keys);
+  }
   const IdentityOptions& options() const { return options_; }
 
  private:

@@ -163,12 +163,29 @@ class Fleet final : public RelayFleet {
 
   RelayHealth Health(RelayIndex relay) const override { return Report(*states_.at(relay)).first; }
 
+  void SetCredentials(RelayIndex relay, std::vector<std::string> urls,
+                      std::string secret) override {
+    relays_.at(relay).urls = std::move(urls);
+    relays_.at(relay).secret = std::move(secret);
+  }
+
+  std::vector<RelayReport> Reports() const override {
+    std::vector<RelayReport> reports;
+    for (size_t i = 0; i < states_.size(); ++i) {
+      RelayReport& report = reports.emplace_back();
+      report.name = relays_[i].name;
+      report.health = Report(*states_[i]).first;
+      states_[i]->link->ReadCounters(report);
+    }
+    return reports;
+  }
+
  private:
   struct State {
     std::unique_ptr<RelayLink> link;  // the fleet's thread's
     mutable std::mutex mutex;
     // Under mutex: the fleet's thread writes, the caller's reads.
-    RelayHealth health;
+    RelayHealth health{.problem = "hasn't been asked yet"};
     uint64_t reports = 0;
     // The caller's:
     uint64_t seen_reports = 0;
@@ -180,7 +197,7 @@ class Fleet final : public RelayFleet {
     return {state.health, state.reports};
   }
 
-  const std::vector<RelayOptions> relays_;
+  std::vector<RelayOptions> relays_;   // `urls` and `secret` are the caller's, all else is const
   const std::shared_ptr<bool> alive_;  // the caller's thread's, as the callbacks are
   const std::shared_ptr<OnLeg> on_leg_;
   const std::shared_ptr<FleetThread> thread_;

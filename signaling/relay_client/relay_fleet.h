@@ -47,6 +47,24 @@ struct RelayHealth {
   bool well = false;  // answered lately, runs the policy `call`, has room, and doesn't drain
   uint32_t allocations = 0;
   uint32_t max_allocations = 0;
+  std::string problem =
+      {};  // why it isn't well, in a few words and with what to do; empty if it is
+};
+
+// What became of a relay's requests to arm or to end a call. Sums since the start.
+struct RelayRequests {
+  uint64_t done = 0;
+  uint64_t refused = 0;     // by an answer; tried again
+  uint64_t unanswered = 0;  // tried again once the relay answers
+};
+
+// A relay for an operator.
+struct RelayReport {
+  std::string name;
+  RelayHealth health;
+  RelayRequests armed;
+  RelayRequests ended;
+  uint64_t given_up = 0;  // calls that it was to end, and hasn't been told of for an hour
 };
 
 // The relayed addresses of a leg, of all its allocations, as its relay tells them.
@@ -83,6 +101,13 @@ class RelayFleet {
   virtual void EndCall(RelayIndex relay, const CallId& call) = 0;
 
   virtual RelayHealth Health(RelayIndex relay) const = 0;
+
+  // For credentials to come: what RelayOptions calls so.
+  virtual void SetCredentials(RelayIndex relay, std::vector<std::string> urls,
+                              std::string secret) = 0;
+
+  // Any thread: all of them, in the order of RelayIndex.
+  virtual std::vector<RelayReport> Reports() const = 0;
 };
 
 }  // namespace sotto::signaling

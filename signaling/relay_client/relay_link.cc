@@ -47,6 +47,20 @@ std::optional<std::vector<relay::TransportAddress>> RelayedOf(const api::Leg& le
   return relayed;
 }
 
+std::string ProblemOf(const grpc::Status& status, const api::Relay& relay) {
+  if (!status.ok()) return fmt::format("doesn't answer: {}", status.error_message());
+  if (!relay.call_policy()) return "its [turn.peers] policy isn't \"call\"; set that";
+  if (relay.draining()) return "drains";
+  if (relay.allocations() >= relay.max_allocations()) {
+    return "is full; raise its [dataplane] max_allocations, or add a relay";
+  }
+  return {};
+}
+
+bool IsUnanswered(const grpc::Status& status) {
+  return status.error_code() == grpc::UNAVAILABLE || status.error_code() == grpc::DEADLINE_EXCEEDED;
+}
+
 std::optional<size_t> SideOf(const api::Leg& leg) {
   if (leg.side() == api::Leg::SIDE_A) return 0;
   if (leg.side() == api::Leg::SIDE_B) return 1;
@@ -168,11 +182,11 @@ void RelayLink::Poll() {
 
 void RelayLink::OnPolled(const grpc::Status& status, const api::Relay& relay) {
   RelayHealth health;
+  health.problem = ProblemOf(status, relay);
   if (status.ok()) {
-    health = {.well = relay.call_policy() && !relay.draining() &&
-                      relay.allocations() < relay.max_allocations(),
-              .allocations = relay.allocations(),
-              .max_allocations = relay.max_allocations()};
+    health.well = health.problem.empty();
+    health.allocations = relay.allocations();
+    health.max_allocations = relay.max_allocations();
     if (!relay.call_policy() && !std::exchange(warned_of_policy_, true)) {
       Log(LogLevel::kError,
           "A relay doesn't run [turn.peers] policy \"call\"; set that, or leave "
@@ -312,6 +326,7 @@ void RelayLink::Send(const CallId& id, Call& call) {
 
 void RelayLink::OnArmed(const CallId& id, const grpc::Status& status, const api::Call& armed) {
   Call& call = *Find(id);
+  Count(armed_, status);
   call.settled = status.ok() && !call.ending;
   if (call.settled) {
     // What the watch has told meanwhile is newer than this, or will be told again.
@@ -329,6 +344,7 @@ void RelayLink::OnArmed(const CallId& id, const grpc::Status& status, const api:
 
 void RelayLink::OnEnded(const CallId& id, const grpc::Status& status) {
   Call& call = *Find(id);
+  Count(ended_, status);
   if (!status.ok() || !call.ending) return GoOn(id, call, status);
   calls_.erase(id);
   --in_flight_;
@@ -338,7 +354,7 @@ void RelayLink::OnEnded(const CallId& id, const grpc::Status& status) {
 void RelayLink::GoOn(const CallId& id, Call& call, const grpc::Status& status) {
   --in_flight_;
   call.in_flight = false;
-  if (status.error_code() == grpc::UNAVAILABLE || status.error_code() == grpc::DEADLINE_EXCEEDED) {
+  if (IsUnanswered(status)) {
     SetUp(false, status);  // the next poll says when to go on
   } else if (!status.ok()) {
     call.queued = true;
@@ -356,9 +372,24 @@ void RelayLink::GoOn(const CallId& id, Call& call, const grpc::Status& status) {
 
 void RelayLink::ForgetOldEndings() {
   const FleetThread::Clock::time_point now = FleetThread::Clock::now();
-  absl::erase_if(calls_, [&](const auto& entry) {
+  given_up_ += absl::erase_if(calls_, [&](const auto& entry) {
     return entry.second.ending && !entry.second.in_flight && entry.second.give_up <= now;
   });
+}
+
+void RelayLink::Count(Requests& requests, const grpc::Status& status) {
+  ++(status.ok() ? requests.done : IsUnanswered(status) ? requests.unanswered : requests.refused);
+}
+
+void RelayLink::ReadCounters(RelayReport& report) const {
+  const auto read = [](const Requests& requests) {
+    return RelayRequests{.done = requests.done.load(),
+                         .refused = requests.refused.load(),
+                         .unanswered = requests.unanswered.load()};
+  };
+  report.armed = read(armed_);
+  report.ended = read(ended_);
+  report.given_up = given_up_.load();
 }
 
 }  // namespace sotto::signaling

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <deque>
@@ -40,6 +41,9 @@ class RelayLink {
   void Start();
   void Arm(const CallId& call);
   void End(const CallId& call);
+
+  // Any thread.
+  void ReadCounters(RelayReport& report) const;
 
   // Cancels what is under way; `done` is called when nothing is any more. The object must live
   // until then.
@@ -90,6 +94,14 @@ class RelayLink {
   void OperationBegins(grpc::ClientContext* context);
   void OperationEnds(grpc::ClientContext* context);
 
+  // The fleet's thread writes, any reads.
+  struct Requests {
+    std::atomic<uint64_t> done = 0;
+    std::atomic<uint64_t> refused = 0;
+    std::atomic<uint64_t> unanswered = 0;
+  };
+  static void Count(Requests& requests, const grpc::Status& status);
+
   const std::string name_;
   const std::unique_ptr<relay::v1::CallControl::StubInterface> stub_;
   const std::shared_ptr<FleetThread> thread_;
@@ -105,6 +117,9 @@ class RelayLink {
   absl::flat_hash_set<grpc::ClientContext*> operations_;  // to cancel
   bool stopping_ = false;                                 // nothing new begins
   std::function<void()> stopped_;
+  Requests armed_;
+  Requests ended_;
+  std::atomic<uint64_t> given_up_ = 0;  // as Requests
 };
 
 }  // namespace sotto::signaling

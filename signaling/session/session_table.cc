@@ -27,6 +27,7 @@ Session& SessionTable::Open(const VerifiedAccount& account, const DeviceId& devi
   slot.reset(
       new Session(id, account, device, FrameBudget(options_.frames_per_s, options_.frame_burst)));
   Session& session = *slot;
+  session.opened_ms = now;
   randombytes_buf(secret.data(), secret.size());
   session.resume_hash = Hash(secret);
   by_secret_[session.resume_hash] = id;
@@ -62,14 +63,6 @@ Session* SessionTable::FindDevice(const AccountId& account, const DeviceId& devi
 std::vector<SessionId> SessionTable::SessionsOf(const AccountId& account) const {
   const auto it = by_account_.find(account);
   return it == by_account_.end() ? std::vector<SessionId>() : it->second;
-}
-
-std::vector<SessionId> SessionTable::All() const {
-  std::vector<SessionId> all;
-  all.reserve(sessions_.size());
-  for (const auto& [id, session] : sessions_) all.push_back(id);
-  std::sort(all.begin(), all.end());
-  return all;
 }
 
 void SessionTable::Attach(Session& session, ConnectionId connection, MonotonicMs now) {

@@ -12,8 +12,10 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
 #include "signaling/identity/account.h"
 #include "signaling/session/deadlines.h"
@@ -41,6 +43,7 @@ struct Session {
   VerifiedAccount account;
   DeviceId device = {};
   ConnectionId connection = 0;  // 0: waits to be resumed
+  MonotonicMs opened_ms = 0;
   Outbox outbox;
   Inbox inbox;
   FrameBudget budget;
@@ -83,7 +86,14 @@ class SessionTable {
   Session* Find(SessionId id);
   Session* FindDevice(const AccountId& account, const DeviceId& device);
   std::vector<SessionId> SessionsOf(const AccountId& account) const;
-  std::vector<SessionId> All() const;
+  // Visits up to `most` sessions in the order of their ids, from `first` on; returns where to go
+  // on, or 0 at the end.
+  template <typename Visit>
+  SessionId ForEach(SessionId first, uint32_t most, Visit visit) const {
+    auto at = sessions_.lower_bound(first);
+    for (; at != sessions_.end() && most > 0; ++at, --most) visit(std::as_const(*at->second));
+    return at == sessions_.end() ? 0 : at->first;
+  }
 
   void Attach(Session& session, ConnectionId connection, MonotonicMs now);
   void Detach(Session& session, MonotonicMs now);
@@ -105,7 +115,15 @@ class SessionTable {
   std::vector<Due> TakeDue(MonotonicMs now);
   MonotonicMs NextDeadline() const { return deadlines_.Next(); }
 
+  // Takes over max_sessions, frames_per_s and frame_burst, for sessions to come.
+  void SetLimits(const SessionTableOptions& wanted) {
+    options_.max_sessions = wanted.max_sessions;
+    options_.frames_per_s = wanted.frames_per_s;
+    options_.frame_burst = wanted.frame_burst;
+  }
+
   size_t size() const { return sessions_.size(); }
+  size_t accounts() const { return by_account_.size(); }
   const SessionTableOptions& options() const { return options_; }
 
  private:
@@ -116,7 +134,7 @@ class SessionTable {
   SessionTableOptions options_;
   std::array<uint8_t, 32> hash_key_;
   SessionId next_id_ = 1;
-  absl::flat_hash_map<SessionId, std::unique_ptr<Session>> sessions_;
+  absl::btree_map<SessionId, std::unique_ptr<Session>> sessions_;
   absl::flat_hash_map<AccountId, std::vector<SessionId>> by_account_;
   absl::flat_hash_map<SecretHash, SessionId> by_secret_;
   Deadlines<SessionId> deadlines_;

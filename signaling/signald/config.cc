@@ -106,6 +106,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .type = "an array of origins",
       .standard = "[]",
       .example = R"(["https://app.example.org"])",
+      .reloadable = true,
       .meaning = "Pages from where else than this server may connect (RFC 6454)."},
      [](const ConfigValue& v, SignaldConfig& c) { ReadOrigins(v, c.server.origins); }},
 
@@ -124,6 +125,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .type = "a string",
       .standard = "(any)",
       .example = "\"https://login.example.org\"",
+      .reloadable = true,
       .meaning = "What `iss` of an identity must be."},
      [](const ConfigValue& v, SignaldConfig& c) { v.Read(c.identity.options.issuer); }},
     {{.section = "identity",
@@ -131,6 +133,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .type = "an array of strings",
       .standard = "(any)",
       .example = R"(["sotto"])",
+      .reloadable = true,
       .meaning = "One of them must be in `aud` of an identity."},
      [](const ConfigValue& v, SignaldConfig& c) { v.ReadAll(c.identity.options.audiences); }},
     {{.section = "identity",
@@ -273,7 +276,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .standard = "(none)",
       .example = "\"relay-1\"",
       .required = true,
-      .meaning = "What logs call the relay."},
+      .meaning = "What logs and metrics call the relay."},
      [](const ConfigValue& v, SignaldConfig& c) { v.Read(c.relays.back().name); }},
     {{.section = "relay",
       .name = "control",
@@ -290,6 +293,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .standard = "(none)",
       .example = R"(["turn:192.0.2.10:3478?transport=udp"])",
       .required = true,
+      .reloadable = true,
       .meaning = "Where clients reach it (RFC 7065)."},
      [](const ConfigValue& v, SignaldConfig& c) { ReadUrls(v, c.relays.back().urls); }},
     {{.section = "relay",
@@ -298,6 +302,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .standard = "(none)",
       .example = "\"one of its [turn.auth] shared_secrets\"",
       .required = true,
+      .reloadable = true,
       .secret = true,
       .meaning = "What credentials are minted with: one of its `[turn.auth] shared_secrets`."},
      [](const ConfigValue& v, SignaldConfig& c) { v.Read(c.relays.back().secret); }},
@@ -328,6 +333,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .type = "an integer",
       .standard = "20000",
       .example = "100000",
+      .reloadable = true,
       .meaning = "Connections at a time. Each needs a file descriptor."},
      SOTTO_INTEGER(limits.max_connections, 1, kMillion)},
     {{.section = "limits",
@@ -335,6 +341,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .type = "an integer",
       .standard = "256",
       .example = "32",
+      .reloadable = true,
       .meaning = "Connections from one source prefix (IPv4 /32, IPv6 /64) at a time. Four times as "
                  "many may be opened within a minute."},
      SOTTO_INTEGER(limits.max_connections_per_prefix, 1, kMillion)},
@@ -343,6 +350,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .type = "an integer",
       .standard = "20000",
       .example = "100000",
+      .reloadable = true,
       .meaning = "Sessions at a time, those that wait to be resumed included."},
      SOTTO_INTEGER(service.sessions.max_sessions, 1, kMillion)},
     {{.section = "limits",
@@ -350,6 +358,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .type = "an integer",
       .standard = "50",
       .example = "20",
+      .reloadable = true,
       .meaning = "Frames a second that a client may send in the long run; beyond, its session ends "
                  "(4429)."},
      SOTTO_INTEGER(service.sessions.frames_per_s, 1, kMillion)},
@@ -358,8 +367,66 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .type = "an integer",
       .standard = "200",
       .example = "100",
+      .reloadable = true,
       .meaning = "Frames that a client may send at once after a pause."},
      SOTTO_INTEGER(service.sessions.frame_burst, 1, kMillion)},
+
+    {{.section = "admin",
+      .name = "socket",
+      .type = "a string",
+      .standard = "(none)",
+      .example = "\"/run/sotto/signald.sock\"",
+      .meaning = "Unix socket of the admin services, an absolute path. Its folder belongs to the "
+                 "user that the server runs as."},
+     [](const ConfigValue& v, SignaldConfig& c) { ReadSocketPath(v, c.admin.socket); }},
+    {{.section = "admin",
+      .name = "group",
+      .type = "a string",
+      .standard = "(that of the user that the server runs as)",
+      .example = "\"sotto-admin\"",
+      .meaning = "The group whose members may connect to `socket`; nobody else may."},
+     [](const ConfigValue& v, SignaldConfig& c) { ReadUserName(v, c.admin.group); }},
+    {{.section = "admin",
+      .name = "listen",
+      .type = "an address with a port",
+      .standard = "(none)",
+      .example = "\"192.0.2.20:9643\"",
+      .meaning = "Where the admin services are reached over TCP, with mutual TLS alone: needs the "
+                 "three below."},
+     [](const ConfigValue& v, SignaldConfig& c) { ReadServicePort(v, c.admin.listen); }},
+    {{.section = "admin",
+      .name = "tls_cert",
+      .type = "a file",
+      .standard = "(none)",
+      .example = "\"/etc/sotto/signald-admin.crt\"",
+      .reloadable = true,
+      .meaning = "For `listen`: the server's certificate and its chain, in PEM."},
+     SOTTO_PATH(admin.tls.cert)},
+    {{.section = "admin",
+      .name = "tls_key",
+      .type = "a file",
+      .standard = "(none)",
+      .example = "\"/etc/sotto/signald-admin.key\"",
+      .reloadable = true,
+      .meaning = "For `listen`: the certificate's private key, in PEM."},
+     SOTTO_PATH(admin.tls.key)},
+    {{.section = "admin",
+      .name = "tls_ca",
+      .type = "a file",
+      .standard = "(none)",
+      .example = "\"/etc/sotto/operators-ca.crt\"",
+      .reloadable = true,
+      .meaning = "For `listen`: the authorities whose clients are let in, all of them, in PEM. Use "
+                 "one that signs for nothing else."},
+     SOTTO_PATH(admin.tls.ca)},
+    {{.section = "metrics",
+      .name = "listen",
+      .type = "an address with a port",
+      .standard = "(none)",
+      .example = "\"127.0.0.1:9642\"",
+      .meaning = "Where Prometheus fetches metrics, over HTTP. Let nobody else reach it: who can "
+                 "place a call and fetch them before and after may tell whether it rang."},
+     [](const ConfigValue& v, SignaldConfig& c) { ReadServicePort(v, c.metrics_listen); }},
 
     {{.section = "process",
       .name = "user",
@@ -482,6 +549,7 @@ void CheckRelays(const SignaldConfig& config, ConfigErrors& errors) {
 
 void CheckConfig(const SignaldConfig& config, ConfigErrors& errors) {
   CheckServer(config, errors);
+  CheckAdmin(config.admin, errors);
   CheckRelays(config, errors);
   if (config.service.calls.credential_s < config.service.calls.ring_s) {
     errors.Add(errors.LineOf("calls.credential_s"),
@@ -514,9 +582,6 @@ absl::StatusOr<SignaldConfig> LoadConfig(const std::string& path) {
 
 std::string ConfigReference() { return sotto::ConfigReference(TheReader().schema()); }
 
-std::vector<std::string> ChangedInitOnlyKeys(const SignaldConfig& running,
-                                             const SignaldConfig& wanted) {
-  return sotto::ChangedInitOnlyKeys(TheReader().schema(), running.settings, wanted.settings);
-}
+const ConfigSchema& SignaldConfigSchema() { return TheReader().schema(); }
 
 }  // namespace sotto::signaling

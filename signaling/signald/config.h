@@ -3,11 +3,13 @@
 // How such a file is read: relay/daemon/config_file.h.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "relay/api/admin_config.h"
 #include "relay/daemon/config_file.h"
 #include "relay/daemon/log.h"
 #include "relay/wire/ip_address.h"
@@ -51,6 +53,8 @@ struct SignaldConfig {
   DeciderOptions decider;
   std::vector<RelayOptions> relays;
   LimitsConfig limits;
+  AdminConfig admin;
+  std::optional<relay::TransportAddress> metrics_listen;
   std::string user;  // to run as after the start; empty: see relay/daemon/privileges.h
   LogOptions log;
 
@@ -69,8 +73,7 @@ absl::StatusOr<SignaldConfig> LoadConfig(const std::string& path);
 // The reference of all keys, as Markdown.
 std::string ConfigReference();
 
-// The keys whose values differ and that only a restart brings into force, as "[section] key".
-std::vector<std::string> ChangedInitOnlyKeys(const SignaldConfig& running,
-                                             const SignaldConfig& wanted);
+// The keys that it is read by.
+const ConfigSchema& SignaldConfigSchema();
 
 }  // namespace sotto::signaling

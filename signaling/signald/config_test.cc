@@ -150,14 +150,38 @@ TEST(SignaldConfig, DevelopmentIsForLoopback) {
 }
 
 TEST(SignaldConfig, ChangesThatNeedARestartAreNamed) {
-  const auto running = ParseConfig(kGood, "f.toml").value();
-  const auto wanted =
-      ParseConfig(With("[store]", "[calls]\nring_s = 9\n[log]\nlevel = \"debug\"\n[store]"),
-                  "f.toml")
-          .value();
-  EXPECT_THAT(ChangedInitOnlyKeys(running, wanted), ElementsAre("[calls] ring_s"));
-  EXPECT_THAT(ChangedInitOnlyKeys(running, ParseConfig(With("/c.pem", "/d.pem"), "f").value()),
+  const auto changed = [](const std::string& text) {
+    return ChangedInitOnlyKeys(SignaldConfigSchema(), ParseConfig(kGood, "f.toml")->settings,
+                               ParseConfig(text, "f.toml").value().settings);
+  };
+  EXPECT_THAT(changed(With("[store]", "[calls]\nring_s = 9\n[log]\nlevel = \"debug\"\n[store]")),
+              ElementsAre("[calls] ring_s"));
+  EXPECT_THAT(changed(With("/c.pem", "/d.pem")), IsEmpty());
+  EXPECT_THAT(changed(With("[store]", "[limits]\nmax_sessions = 9\nframe_burst = 9\n[store]")),
               IsEmpty());
+  EXPECT_THAT(changed(With("a-long-secret", "another-secret")), IsEmpty());
+  EXPECT_THAT(changed(With("name = \"one\"", "name = \"two\"")), ElementsAre("[relay] name"));
+}
+
+TEST(SignaldConfig, AdminAndMetrics) {
+  const auto config =
+      ParseConfig(With("[store]",
+                       "[admin]\nsocket = \"/run/s.sock\"\ngroup = \"ops\"\nlisten = "
+                       "\"127.0.0.1:9643\"\ntls_cert = \"/c\"\ntls_key = \"/k\"\ntls_ca = "
+                       "\"/a\"\n[metrics]\nlisten = \"127.0.0.1:9642\"\n[store]"),
+                  "f.toml");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->admin.socket, "/run/s.sock");
+  EXPECT_EQ(config->admin.group, "ops");
+  EXPECT_EQ(config->admin.listen->ToString(), "127.0.0.1:9643");
+  EXPECT_EQ(config->admin.tls.ca, "/a");
+  EXPECT_EQ(config->metrics_listen->ToString(), "127.0.0.1:9642");
+  EXPECT_THAT(Error(With("[store]", "[admin]\nlisten = \"127.0.0.1:9643\"\n[store]")),
+              HasSubstr("mutual TLS alone, and tls_cert is missing"));
+  EXPECT_THAT(Error(With("[store]", "[admin]\ngroup = \"ops\"\n[store]")),
+              HasSubstr("[admin] group: is for socket"));
+  EXPECT_THAT(Error(With("[store]", "[metrics]\nlisten = \"127.0.0.1:0\"\n[store]")),
+              HasSubstr("port 0 can't be reached"));
 }
 
 }  // namespace

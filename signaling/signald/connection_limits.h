@@ -38,6 +38,11 @@ class ConnectionLimits : public std::enable_shared_from_this<ConnectionLimits> {
   ConnectionLimits(uint32_t most, uint32_t most_of_prefix)
       : most_(most), most_of_prefix_(most_of_prefix) {}
 
+  // For connections to come.
+  void Set(uint32_t most, uint32_t most_of_prefix) {
+    most_ = most;
+    most_of_prefix_ = most_of_prefix;
+  }
   std::optional<Place> Take(const relay::IpAddress& source, MonotonicMs now);
   uint32_t taken() const { return taken_; }
   size_t prefixes() const { return prefixes_.size(); }

@@ -25,10 +25,10 @@
 #include "relay/daemon/privileges.h"
 #include "signaling/identity/development_issuer.h"
 #include "signaling/signald/listener.h"
+#include "signaling/signald/operator_side.h"
+#include "signaling/signald/running_config.h"
 #include "signaling/signald/secret_file.h"
 #include "signaling/signald/service.h"
-#include "signaling/signald/tls_context.h"
-#include "signaling/signald/web_root.h"
 #include "signaling/store/sqlite_store.h"
 #include "signaling/store/store_thread.h"
 
@@ -55,39 +55,6 @@ ServiceTime ClockNow() {
           duration_cast<milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count()),
       .unix_ms =
           duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count()};
-}
-
-// What a configuration's files hold; all of it is read before any of it is used.
-struct Files {
-  IdentityKeys keys;
-  std::shared_ptr<TlsContext> tls;
-  std::shared_ptr<const WebRoot> web_root;
-};
-
-absl::StatusOr<Files> LoadFiles(const SignaldConfig& config) {
-  Files files;
-  if (!config.identity.keys.empty()) {
-    const absl::StatusOr<ConfigText> pem = ReadConfigFile(config.identity.keys);
-    if (!pem.ok()) {
-      return absl::Status(pem.status().code(),
-                          fmt::format("[identity] keys: {}", Text(pem.status())));
-    }
-    absl::StatusOr<IdentityKeys> keys =
-        IdentityKeys::Parse(pem->text, "[identity] keys: " + config.identity.keys);
-    if (!keys.ok()) return keys.status();
-    files.keys = *std::move(keys);
-  }
-  if (config.server.tls) {
-    auto tls = TlsContext::Load(config.server.tls_cert, config.server.tls_key);
-    if (!tls.ok()) return tls.status();
-    files.tls = *std::move(tls);
-  }
-  if (!config.server.web_root.empty()) {
-    auto root = WebRoot::Load(config.server.web_root);
-    if (!root.ok()) return root.status();
-    files.web_root = *std::move(root);
-  }
-  return files;
 }
 
 // Each connection is a descriptor; how many are allowed at first is for select(2)'s sake.
@@ -135,16 +102,21 @@ class Server {
   absl::Status Start() {
     const PrivilegeOptions privileges{.user = config_.user};
     if (absl::Status status = CheckPrivileges(privileges); !status.ok()) return status;
-    absl::StatusOr<Files> files = LoadFiles(config_);
+    absl::StatusOr<ConfigFiles> files = ConfigFiles::Load(config_);
     if (!files.ok()) return files.status();
-    RaiseDescriptorLimit(config_.limits.max_connections);
+    running_.emplace(config_path_, config_, *files);
+    max_connections_ = config_.limits.max_connections;
+    RaiseDescriptorLimit(max_connections_);
     auto listener = Listener::Create(
         io_, {.listen = config_.server.listen,
-              .origins = config_.server.origins,
               .max_connections = config_.limits.max_connections,
               .max_connections_per_prefix = config_.limits.max_connections_per_prefix});
     if (!listener.ok()) return listener.status();
     listener_ = *std::move(listener);
+    auto operator_side =
+        OperatorSide::Open(config_, [this] { Post([this] { operator_side_->RunOne(); }); });
+    if (!operator_side.ok()) return operator_side.status();
+    operator_side_ = *std::move(operator_side);
 
     // Before the store: its files belong to whom the server runs as.
     const absl::StatusOr<std::string> left = DropPrivileges(privileges);
@@ -170,10 +142,24 @@ class Server {
     service_.emplace(config_.service, key_, *identities_, *store_client_, *relays_, ClockNow);
     content_ = {.tls = files->tls,
                 .web_root = files->web_root,
-                .development = development_ ? &*development_ : nullptr};
+                .development = development_ ? &*development_ : nullptr,
+                .origins = config_.server.origins};
     listener_->Start(
         *service_, [this] { Rearm(); }, [] { return ClockNow().unix_s(); }, content_);
-    return absl::OkStatus();
+    running_->SetEffects(
+        {.log = ConfigureLog, .all = [this](const SignaldConfig& config, ConfigFiles changed) {
+           BringIntoForce(config, std::move(changed));
+         }});
+    return operator_side_->Serve({.version = SOTTO_VERSION,
+                                  .started_ms = ClockNow().monotonic_ms,
+                                  .standing_window_s = config_.decider.standing_window_s,
+                                  .service = *service_,
+                                  .store_client = *store_client_,
+                                  .listener = *listener_,
+                                  .store = *store_,
+                                  .relays = *relays_,
+                                  .clock = ClockNow},
+                                 *running_);
   }
 
   void Run() {
@@ -190,6 +176,7 @@ class Server {
     Rearm();
     notifier_.Ready(ready_);
     io_.run();
+    operator_side_->Stop();
     LogSummary();
   }
 
@@ -276,7 +263,8 @@ class Server {
       if (error) return;
       if (signal == SIGHUP) {
         notifier_.Reloading();
-        Reload();
+        // What comes of it is in the log.
+        running_->Reload().IgnoreError();
         notifier_.Ready(ready_);
         return AwaitSignal();
       }
@@ -301,29 +289,25 @@ class Server {
     pulse_.async_wait([this](boost::system::error_code) { AwaitGoodbyes(); });
   }
 
-  // All that may change while the server runs, or nothing.
-  void Reload() {
-    const auto refuse = [](const absl::Status& status) {
-      Log(LogLevel::kError, "The configuration was not reloaded; nothing has changed.",
-          {{"error", Text(status)}});
-    };
-    absl::StatusOr<SignaldConfig> wanted = LoadConfig(config_path_);
-    if (!wanted.ok()) return refuse(wanted.status());
-    absl::StatusOr<Files> files = LoadFiles(*wanted);
-    if (!files.ok()) return refuse(files.status());
-
-    ConfigureLog(wanted->log);
-    IdentityKeys keys = std::move(files->keys);
+  void BringIntoForce(const SignaldConfig& config, ConfigFiles files) {
+    IdentityKeys keys = std::move(files.keys);
     if (development_) keys.Add(development_->public_keys());
-    identities_->SetKeys(std::move(keys));
-    if (config_.server.tls && wanted->server.tls) content_.tls = files->tls;
-    content_.web_root = files->web_root;
+    identities_->Set(config.identity.options, std::move(keys));
+    content_.tls = std::move(files.tls);
+    content_.web_root = std::move(files.web_root);
+    content_.origins = config.server.origins;
     listener_->SetContent(content_);
-    for (const std::string& warning : wanted->warnings) Log(LogLevel::kWarning, warning);
-    for (const std::string& key : ChangedInitOnlyKeys(config_, *wanted)) {
-      Log(LogLevel::kWarning, "A changed key takes effect only at the next start.", {{"key", key}});
+    if (config.limits.max_connections != max_connections_) {
+      max_connections_ = config.limits.max_connections;
+      RaiseDescriptorLimit(max_connections_);
     }
-    Log(LogLevel::kInfo, "The configuration is reloaded.");
+    listener_->SetLimits(config.limits.max_connections, config.limits.max_connections_per_prefix);
+    service_->SetSessionLimits(config.service.sessions);
+    for (size_t i = 0; i < config.relays.size(); ++i) {
+      relays_->SetCredentials(static_cast<RelayIndex>(i), config.relays[i].urls,
+                              config.relays[i].secret);
+    }
+    if (files.admin_tls) operator_side_->ReplaceTls(*std::move(files.admin_tls));
   }
 
   void LogSummary() const {
@@ -351,6 +335,7 @@ class Server {
   asio::steady_timer pulse_;
   std::chrono::steady_clock::time_point stop_at_;
   MonotonicMs armed_ = kNever;
+  uint32_t max_connections_ = 0;  // in force
   ServerKey key_ = {};
   std::optional<DevelopmentIssuer> development_;
   std::optional<IdentityVerifier> identities_;
@@ -360,11 +345,13 @@ class Server {
   std::unique_ptr<RelayFleet> relays_;
   std::optional<StoreThreadClient> store_client_;
   std::optional<StoreThread> store_;
+  std::optional<RunningConfig> running_;
+  std::unique_ptr<OperatorSide> operator_side_;
 };
 
 }  // namespace
 
-absl::Status CheckFiles(const SignaldConfig& config) { return LoadFiles(config).status(); }
+absl::Status CheckFiles(const SignaldConfig& config) { return ConfigFiles::Load(config).status(); }
 
 absl::Status RunDaemon(const std::string& config_path, const SignaldConfig& config) {
   if (sodium_init() < 0) return absl::InternalError("libsodium can't start.");

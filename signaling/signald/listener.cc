@@ -108,7 +108,7 @@ class Listener::Impl {
     environment_ = std::make_shared<const HttpEnvironment>(HttpEnvironment{
         .websocket = &websocket_,
         .tls = tls_ != nullptr,
-        .origins = options_.origins,
+        .origins = std::move(content.origins),
         .web_root = std::move(content.web_root),
         .development = content.development,
         .unix_s = unix_s_,
@@ -123,7 +123,10 @@ class Listener::Impl {
     }
   }
 
+  void SetLimits(uint32_t most, uint32_t most_of_prefix) { limits_->Set(most, most_of_prefix); }
+
   uint32_t connections() const { return limits_->taken(); }
+  Counters counters() const { return counters_; }
   std::vector<relay::TransportAddress> addresses() const {
     std::vector<relay::TransportAddress> addresses;
     for (const auto& place : places_) {
@@ -166,6 +169,7 @@ class Listener::Impl {
         static_cast<MonotonicMs>(std::chrono::duration_cast<std::chrono::milliseconds>(
                                      std::chrono::steady_clock::now().time_since_epoch())
                                      .count()));
+    ++(taken ? counters_.accepted : counters_.refused);
     if (!taken) return;  // closed before a byte is read
     socket.set_option(tcp::no_delay(true), error);
     socket.non_blocking(true, error);
@@ -177,6 +181,7 @@ class Listener::Impl {
   asio::io_context& io_;
   const ListenerOptions options_;
   std::shared_ptr<ConnectionLimits> limits_;
+  Counters counters_;
   std::vector<std::unique_ptr<Place>> places_;
   WebSocketEnvironment websocket_;
   std::function<int64_t()> unix_s_;
@@ -199,7 +204,11 @@ void Listener::Start(Service& service, std::function<void()> after_service,
   impl_->Start(service, std::move(after_service), std::move(unix_s), std::move(content));
 }
 void Listener::SetContent(Content content) { impl_->SetContent(std::move(content)); }
+void Listener::SetLimits(uint32_t max_connections, uint32_t max_connections_per_prefix) {
+  impl_->SetLimits(max_connections, max_connections_per_prefix);
+}
 void Listener::Stop() { impl_->Stop(); }
+Listener::Counters Listener::counters() const { return impl_->counters(); }
 uint32_t Listener::connections() const { return impl_->connections(); }
 std::vector<relay::TransportAddress> Listener::addresses() const { return impl_->addresses(); }
 

@@ -21,7 +21,6 @@ namespace sotto::signaling {
 
 struct ListenerOptions {
   std::vector<relay::TransportAddress> listen;
-  std::vector<std::string> origins;
   uint32_t max_connections = 20'000;
   uint32_t max_connections_per_prefix = 256;
 };
@@ -38,6 +37,7 @@ class Listener {
     std::shared_ptr<TlsContext> tls;                 // none: plain HTTP
     std::shared_ptr<const WebRoot> web_root;         // none: no files
     const DevelopmentIssuer* development = nullptr;  // none: no identities
+    std::vector<std::string> origins;
   };
   // `after_service` is called after each call of `service`; `unix_s` is the clock. All of these
   // must outlive the io_context's handlers.
@@ -45,10 +45,16 @@ class Listener {
              Content content);
   // For connections to come.
   void SetContent(Content content);
+  void SetLimits(uint32_t max_connections, uint32_t max_connections_per_prefix);
   // Accepts no more.
   void Stop();
 
   uint32_t connections() const;
+  struct Counters {
+    uint64_t accepted = 0;
+    uint64_t refused = 0;  // beyond the bounds
+  };
+  Counters counters() const;
   // What was bound: ports too, where 0 was asked for.
   std::vector<relay::TransportAddress> addresses() const;
 

@@ -56,6 +56,7 @@ absl::Status Service::TakeNotices(StoreContext& context, const AccountId& accoun
 void Service::SendNotices(Session& session, const std::vector<StoredNotice>& notices) {
   session.notices_after = Now().monotonic_ms + uint64_t{options_.notice_interval_s} * 1000;
   if (notices.empty()) return;
+  counters_.notices_sent += notices.size();
   api::ServerFrame frame;
   for (const StoredNotice& stored : notices) {
     api::Notice& notice = *frame.mutable_notices()->add_notices();

@@ -91,6 +91,7 @@ void Service::Answer(SessionId session, uint64_t request, const absl::Status& st
   if (absl::IsNotFound(status)) {
     return Refuse(session, request, api::Refused::CODE_NOT_FOUND, "There is no such device.");
   }
+  ++counters_.store_failures;
   Log(LogLevel::kError, "The store has failed; a request was refused.",
       {{"error", std::string(status.message())}});
   Refuse(session, request, api::Refused::CODE_TRY_AGAIN, "The server can't store it, for now.");
@@ -279,7 +280,8 @@ void Service::Handle(Session& session, uint64_t request, const api::RenewIdentit
   const absl::StatusOr<VerifiedIdentity> identity =
       identities_.Verify(message.identity(), Now().unix_s());
   if (!identity.ok() || identity->account != session.account) {
-    ++counters_.identities_refused;
+    CountIdentityFault(identity.ok() ? IdentityFault::kAccount
+                                     : IdentityVerifier::FaultOf(identity.status()));
     const absl::string_view why = identity.status().message();
     return Refuse(
         session.id, request, api::Refused::CODE_IDENTITY,

@@ -23,7 +23,40 @@ std::span<const uint8_t> Span(const std::string& text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
 }
 
+SessionEnd EndOf(CloseCode code) {
+  switch (code) {
+    case CloseCode::kDone:
+      return SessionEnd::kGoodbye;
+    case CloseCode::kStopping:
+      return SessionEnd::kOperator;
+    case CloseCode::kBlocked:
+      return SessionEnd::kBlocked;
+    case CloseCode::kProtocol:
+      return SessionEnd::kProtocol;
+    case CloseCode::kIdentity:
+      return SessionEnd::kIdentity;
+    case CloseCode::kSilent:
+      return SessionEnd::kNotResumed;
+    case CloseCode::kReplaced:
+      return SessionEnd::kReplaced;
+    case CloseCode::kRemoved:
+      return SessionEnd::kRemoved;
+    case CloseCode::kSlow:
+      return SessionEnd::kSlow;
+    case CloseCode::kTooMany:
+      break;
+  }
+  return SessionEnd::kTooMany;
+}
+
 }  // namespace
+
+std::string_view SessionEndName(SessionEnd end) {
+  constexpr std::string_view kNames[kSessionEndCount] = {
+      "goodbye",     "operator", "blocked", "protocol", "identity_expired",
+      "not_resumed", "replaced", "removed", "slow",     "too_many"};
+  return kNames[static_cast<size_t>(end)];
+}
 
 // What a Hello brought, and what the store knows.
 struct Service::Greeting {
@@ -33,6 +66,7 @@ struct Service::Greeting {
   std::string resume;
   uint64_t ack = 0;
   // Written on the store's thread, read once its job is done.
+  bool blocked = false;
   AccountRecord record = {};
   std::vector<StoredNotice> notices = {};
 };
@@ -125,7 +159,7 @@ void Service::OnHello(ConnectionId id, Peer& peer, const api::ClientFrame& frame
   const absl::StatusOr<VerifiedIdentity> identity =
       identities_.Verify(hello.identity(), Now().unix_s());
   if (!identity.ok()) {
-    ++counters_.identities_refused;
+    CountIdentityFault(IdentityVerifier::FaultOf(identity.status()));
     const absl::string_view why = identity.status().message();
     return ClosePeer(id, CloseCode::kIdentity, std::string_view(why.data(), why.size()));
   }
@@ -139,6 +173,10 @@ void Service::OnHello(ConnectionId id, Peer& peer, const api::ClientFrame& frame
   const bool submitted = store_.Submit(
       [greeting](StoreContext& context) -> absl::Status {
         const AccountId& account = greeting->identity.account.id();
+        const auto known = context.store.FindAccount(account);
+        if (!known.ok()) return known.status();
+        greeting->blocked = *known && (*known)->barred;
+        if (greeting->blocked) return absl::OkStatus();
         if (absl::Status put = context.store.PutDevice(account, greeting->device); !put.ok()) {
           return put;
         }
@@ -164,9 +202,14 @@ void Service::OnGreeted(const Greeting& greeting, const absl::Status& status) {
   Peer& peer = *it->second;
   if (!status.ok()) {
     const bool full = absl::IsResourceExhausted(status);
+    ++(full ? counters_.full_refused : counters_.store_failures);
     return ClosePeer(greeting.connection, CloseCode::kTooMany,
                      full ? "the account has as many devices as it may have; remove one"
                           : "the server can't, for now");
+  }
+  if (greeting.blocked) {
+    ++counters_.blocked_refused;
+    return ClosePeer(greeting.connection, CloseCode::kBlocked, "the operator blocks the account");
   }
   const ServiceTime now = Now();
   const VerifiedAccount& account = greeting.identity.account;
@@ -190,6 +233,7 @@ void Service::OnGreeted(const Greeting& greeting, const absl::Status& status) {
     sessions_.Attach(*session, greeting.connection, now.monotonic_ms);
   } else {
     if (sessions_.RoomFor(account.id()) != SessionTable::Room::kYes) {
+      ++counters_.full_refused;
       return ClosePeer(greeting.connection, CloseCode::kTooMany, "too many sessions");
     }
     ++counters_.sessions_opened;
@@ -280,6 +324,11 @@ void Service::SetIdentityEnd(Session& session, int64_t until_unix_s) {
   sessions_.Reschedule(session);
 }
 
+void Service::CountIdentityFault(IdentityFault fault) {
+  ++counters_.identities_refused;
+  ++counters_.identity_faults[static_cast<size_t>(fault)];
+}
+
 void Service::EndLater(SessionId session, CloseCode code, std::string_view reason) {
   if (code == CloseCode::kProtocol) ++counters_.protocol_errors;
   endings_.push_back({.session = session, .code = code, .reason = reason});
@@ -294,6 +343,7 @@ void Service::Settle() {
       Session* const session = sessions_.Find(ending.session);
       if (session == nullptr) continue;
       const ConnectionId connection = session->connection;
+      ++counters_.sessions_ended[static_cast<size_t>(EndOf(ending.code))];
       sessions_.Erase(ending.session);
       ClosePeer(connection, ending.code, ending.reason);
       switchboard_.Detach(ending.session, Now().call_time());
@@ -355,6 +405,10 @@ Service::Counters Service::counters() const {
   Counters counters = counters_;
   counters.connections = static_cast<uint32_t>(peers_.size());
   counters.sessions = static_cast<uint32_t>(sessions_.size());
+  counters.sessions_connected = static_cast<uint32_t>(std::ranges::count_if(
+      peers_, [](const auto& peer) { return peer.second->state == Peer::State::kOpen; }));
+  counters.accounts = static_cast<uint32_t>(sessions_.accounts());
+  counters.unsubmitted = unsubmitted_.size();
   return counters;
 }
 
@@ -379,10 +433,12 @@ void Service::Decide(DecisionRequest request) {
   const bool submitted = store_.Decide(
       std::move(request), [this, call, recipient](const absl::StatusOr<Decision>& decision) {
         if (!decision.ok()) {
+          ++counters_.store_failures;
           Log(LogLevel::kError, "A call can't be decided.",
               {{"error", std::string(decision.status().message())}});
           switchboard_.OnDecisionFailed(call, Now().call_time());
         } else {
+          ++counters_.tokens[static_cast<size_t>(decision->token)];
           switchboard_.OnDecision(*decision, Now().call_time());
           if (decision->noticed) NoticesWait(recipient);
         }

@@ -6,6 +6,7 @@
 // All on one thread; nothing that it calls may call back into it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -29,15 +30,32 @@ namespace sotto::signaling {
 // WebSocket close codes (RFC 6455, section 7.4; 4000 and up are the protocol's own).
 enum class CloseCode : uint16_t {
   kDone = 1000,
-  kStopping = 1001,
+  kStopping = 1001,  // the server stops, or the operator has ended the session
   kProtocol = 4400,
   kIdentity = 4401,
+  kBlocked = 4403,
   kSilent = 4408,
   kReplaced = 4409,
   kRemoved = 4410,
   kSlow = 4413,
   kTooMany = 4429,
 };
+
+// Why a session ended for good, for the operator.
+enum class SessionEnd : uint8_t {
+  kGoodbye,
+  kOperator,
+  kBlocked,
+  kProtocol,
+  kIdentity,  // it has expired
+  kNotResumed,
+  kReplaced,
+  kRemoved,
+  kSlow,
+  kTooMany,
+};
+constexpr size_t kSessionEndCount = 10;
+std::string_view SessionEndName(SessionEnd end);
 
 constexpr size_t kMaxMessageSize = 24 * 1024;  // of a client's WebSocket message
 
@@ -93,6 +111,35 @@ class Service final : private CallEffects {
   void OnMessage(ConnectionId connection, std::span<const uint8_t> message);
   void OnClosed(ConnectionId connection);
 
+  // --- For the operator (operator.cc; signaling/api/admin.proto)
+
+  struct SessionView {
+    SessionId id = 0;
+    AccountId account;
+    DeviceId device = {};
+    bool connected = false;
+    uint64_t age_s = 0;
+    uint64_t identity_ends_in_s = 0;
+    uint32_t frames_waiting = 0;
+  };
+  // Adds up to `most` sessions in the order of their ids, from `first` on; returns where to go on,
+  // or 0 at the end.
+  SessionId ListSessions(SessionId first, uint32_t most, std::vector<SessionView>& out) const;
+  // Those of one account.
+  std::vector<SessionView> SessionsOf(const AccountId& account) const;
+  // False if there is none.
+  bool EndSession(SessionId id);
+
+  // Blocks the account, or not any more, durably; `done` is called once, later, with how many of
+  // its sessions that has ended. From then on none of its sessions exists, and none is opened.
+  // NOT_FOUND: to unblock one that the store doesn't know. UNAVAILABLE: the store has too much to
+  // do. Else the store's error.
+  void SetBlocked(const AccountId& account, bool blocked,
+                  std::function<void(const absl::StatusOr<uint32_t>&)> done);
+
+  // For sessions to come; those that stand stay.
+  void SetSessionLimits(const SessionTableOptions& limits) { sessions_.SetLimits(limits); }
+
   // A leg of a call on a relay, from RelayFleet.
   void OnLeg(const LegAddresses& leg);
 
@@ -109,12 +156,24 @@ class Service final : private CallEffects {
     uint64_t sessions_opened = 0;
     uint64_t sessions_resumed = 0;
     uint64_t identities_refused = 0;
+    std::array<uint64_t, kIdentityFaultCount> identity_faults = {};  // sum: identities_refused
+    uint64_t blocked_refused = 0;  // sign-ins of accounts that the operator blocks
+    uint64_t full_refused = 0;     // sign-ins beyond the bounds on devices and sessions
+    std::array<uint64_t, kSessionEndCount> sessions_ended = {};  // by SessionEnd
     uint64_t protocol_errors = 0;
     uint64_t store_refusals = 0;  // requests that the store's queue had no room for
-    uint32_t connections = 0;     // at the moment, as the next one
+    uint64_t store_failures = 0;  // requests and decisions that the store has failed
+    std::array<uint64_t, kTokenResultCount> tokens = {};  // of decisions, by TokenResult
+    uint64_t notices_sent = 0;                            // those that were sent again included
+    // At the moment:
+    uint32_t connections = 0;
     uint32_t sessions = 0;
+    uint32_t sessions_connected = 0;
+    uint32_t accounts = 0;   // that have a session
+    size_t unsubmitted = 0;  // what must reach the store, and waits for room in its queue
   };
   Counters counters() const;
+  const SessionTableOptions& session_options() const { return sessions_.options(); }
   Switchboard::Counters call_counters() const { return switchboard_.counters(); }
 
  private:
@@ -155,7 +214,9 @@ class Service final : private CallEffects {
                std::span<const uint8_t> secret);
   void OnSessionFrame(ConnectionId id, Peer& peer, const api::ClientFrame& frame);
   void ClosePeer(ConnectionId id, CloseCode code, std::string_view reason);
+  // By code: the switchboard and the store end sessions too.
   void EndLater(SessionId session, CloseCode code, std::string_view reason);
+  void CountIdentityFault(IdentityFault fault);
   void Settle();
   void SetIdentityEnd(Session& session, int64_t until_unix_s);
 
@@ -187,6 +248,7 @@ class Service final : private CallEffects {
   void RetrySubmissions();
   void ForgetOldEpochs();
 
+  SessionView ViewOf(const Session& session, const ServiceTime& now) const;
   ServiceTime Now() const { return clock_(); }
 
   const ServiceOptions options_;

@@ -99,6 +99,8 @@ class RelaysForTest final : public RelayFleet {
   void ArmCall(RelayIndex, const CallId& call) override { armed.push_back(call); }
   void EndCall(RelayIndex, const CallId& call) override { ended.push_back(call); }
   RelayHealth Health(RelayIndex) const override { return {.well = true}; }
+  void SetCredentials(RelayIndex, std::vector<std::string>, std::string) override {}
+  std::vector<RelayReport> Reports() const override { return {}; }
 
   std::vector<CallId> armed;
   std::vector<CallId> ended;

@@ -81,7 +81,12 @@ CREATE TABLE revocation (
 CREATE INDEX revocation_by_epoch ON revocation (epoch);
 )sql";
 
-constexpr const char* kSteps[] = {kStep1};
+// By the operator; what accounts block among themselves is `block`.
+constexpr const char* kStep2 = R"sql(
+ALTER TABLE account ADD COLUMN barred INTEGER NOT NULL DEFAULT 0;
+)sql";
+
+constexpr const char* kSteps[] = {kStep1, kStep2};
 
 }  // namespace
 

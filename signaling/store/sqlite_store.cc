@@ -36,8 +36,13 @@ class SqliteStore : public Store {
   absl::Status Prepare();
 
   absl::Status Begin() override { return Run(begin_).Finish(); }
-  absl::Status Commit() override { return Run(commit_).Finish(); }
+  absl::Status Commit() override {
+    SOTTO_RETURN_IF_ERROR(Run(commit_).Finish());
+    notices_waiting_ += std::exchange(notices_added_, 0);
+    return absl::OkStatus();
+  }
   void Rollback() override {
+    notices_added_ = 0;
     // Some errors have rolled it back already.
     if (sqlite3_get_autocommit(connection_.get()) == 0) Run(rollback_).Finish().IgnoreError();
   }
@@ -52,7 +57,11 @@ class SqliteStore : public Store {
 
   absl::Status PutDevice(const AccountId& account, const Device& device) override;
   absl::Status RemoveDevice(const AccountId& account, const DeviceId& device) override {
-    return Run(remove_device_, account.text(), device).Finish();
+    SOTTO_ASSIGN_OR_RETURN(const size_t notices, CountNotices(account, device));
+    SOTTO_ASSIGN_OR_RETURN(const int64_t removed,
+                           Run(remove_device_, account.text(), device).Change());
+    if (removed == 1) notices_added_ -= static_cast<int64_t>(notices);
+    return absl::OkStatus();
   }
   absl::Status PutSettings(const AccountId& account, const AccountSettings& settings) override {
     return Run(put_settings_, account.text(), settings.silence_unknown_callers,
@@ -67,6 +76,14 @@ class SqliteStore : public Store {
     return Run(put_epoch_key_, id, key.epoch, key.public_key, key.uses).Finish();
   }
   absl::Status PutBlock(const AccountId& owner, const BlockHash& blocked, bool on) override;
+  absl::Status PutBarred(const AccountId& account, bool barred) override {
+    if (barred) SOTTO_RETURN_IF_ERROR(MakeAccount(account).status());
+    SOTTO_ASSIGN_OR_RETURN(const int64_t changed,
+                           Run(put_barred_, account.text(), barred).Change());
+    return changed == 1 ? absl::OkStatus() : absl::NotFoundError("no such account");
+  }
+  absl::StatusOr<TokenUse> FindTokenUse(const Nullifier& nullifier) override;
+  uint64_t notices_waiting() const override { return static_cast<uint64_t>(notices_waiting_); }
   absl::Status PutStanding(const AccountId& account, const Standing& standing) override {
     return Run(put_standing_, account.text(), standing.placed, standing.silenced,
                standing.window_began_unix_s)
@@ -92,7 +109,9 @@ class SqliteStore : public Store {
   absl::Status RemoveNotices(const AccountId& account, const DeviceId& device,
                              std::span<const NoticeId> ids) override {
     for (const NoticeId id : ids) {
-      SOTTO_RETURN_IF_ERROR(Run(remove_notice_, account.text(), device, id).Finish());
+      SOTTO_ASSIGN_OR_RETURN(const int64_t removed,
+                             Run(remove_notice_, account.text(), device, id).Change());
+      notices_added_ -= removed;
     }
     return absl::OkStatus();
   }
@@ -115,11 +134,13 @@ class SqliteStore : public Store {
   }
 
   SqliteConnection connection_;
+  int64_t notices_waiting_ = 0;
+  int64_t notices_added_ = 0;  // since the transaction began, less those removed
   const std::function<void(std::string_view)> on_statement_;
 
   SqliteStatement begin_, commit_, rollback_;
   SqliteStatement make_account_, account_id_, find_account_, find_epoch_keys_, find_devices_;
-  SqliteStatement put_settings_, put_account_keys_, put_epoch_key_;
+  SqliteStatement put_settings_, put_account_keys_, put_epoch_key_, put_barred_, find_token_use_;
   SqliteStatement add_device_, change_device_, remove_device_, remove_notices_;
   SqliteStatement is_blocked_, count_blocks_, add_block_, remove_block_, change_blocks_;
   SqliteStatement get_standing_, put_standing_;
@@ -130,6 +151,17 @@ class SqliteStore : public Store {
   SqliteStatement forget_standing_;
   std::array<SqliteStatement, 4> forget_epochs_;
 };
+
+absl::StatusOr<int64_t> ReadInteger(sqlite3* connection, const char* sql) {
+  sqlite3_stmt* prepared = nullptr;
+  if (sqlite3_prepare_v2(connection, sql, -1, &prepared, nullptr) != SQLITE_OK) {
+    return SqliteError(connection, "the store");
+  }
+  const SqliteStatement statement(prepared);
+  Run run(statement);
+  SOTTO_RETURN_IF_ERROR(run.Row().status());
+  return run.Integer(0);
+}
 
 absl::Status SqliteStore::Prepare() {
 #define SOTTO_THE_ACCOUNT "(SELECT id FROM account WHERE name = ?1)"
@@ -144,7 +176,7 @@ absl::Status SqliteStore::Prepare() {
       {make_account_, "INSERT INTO account (name) VALUES (?1) ON CONFLICT DO NOTHING"},
       {account_id_, "SELECT id FROM account WHERE name = ?1"},
       {find_account_,
-       "SELECT id, silence_unknown_callers, protect_ip_address, box, sign FROM account"
+       "SELECT id, silence_unknown_callers, protect_ip_address, box, sign, barred FROM account"
        " WHERE name = ?1"},
       {find_epoch_keys_,
        "SELECT epoch, public_key, uses FROM epoch_key WHERE account = ?1 ORDER BY epoch"},
@@ -158,6 +190,9 @@ absl::Status SqliteStore::Prepare() {
       {put_epoch_key_,
        "INSERT INTO epoch_key (account, epoch, public_key, uses) VALUES (?1, ?2, ?3, ?4)"
        " ON CONFLICT DO UPDATE SET public_key = ?3, uses = ?4"},
+
+      {put_barred_, "UPDATE account SET barred = ?2 WHERE name = ?1"},
+      {find_token_use_, "SELECT used, revoked FROM token WHERE nullifier = ?1"},
 
       {add_device_, "INSERT INTO device (account, id, notice_key) VALUES (?1, ?2, ?3)"},
       {change_device_, "UPDATE device SET notice_key = ?3 WHERE account = ?1 AND id = ?2"},
@@ -237,6 +272,8 @@ absl::Status SqliteStore::Prepare() {
     }
     statement.reset(prepared);
   }
+  SOTTO_ASSIGN_OR_RETURN(notices_waiting_,
+                         ReadInteger(connection_.get(), "SELECT count(*) FROM notice"));
   if (on_statement_) {
     sqlite3_trace_v2(connection_.get(), SQLITE_TRACE_STMT, &SqliteStore::OnStatement, this);
   }
@@ -254,6 +291,7 @@ absl::StatusOr<std::optional<AccountRecord>> SqliteStore::FindAccount(const Acco
       record.settings = {.silence_unknown_callers = run.Integer(1) != 0,
                          .protect_ip_address = run.Integer(2) != 0};
       if (!run.IsNull(3)) record.keys = {.box = run.Blob<32>(3), .sign = run.Blob<32>(4)};
+      record.barred = run.Integer(5) != 0;
     }
   }
   Run keys(find_epoch_keys_, id);
@@ -313,7 +351,8 @@ absl::Status SqliteStore::PutDevice(const AccountId& account, const Device& devi
   }
   if (before == device.notice_key) return absl::OkStatus();
   if (before) {
-    SOTTO_RETURN_IF_ERROR(Run(remove_notices_, id, device.id).Finish());
+    SOTTO_ASSIGN_OR_RETURN(const int64_t removed, Run(remove_notices_, id, device.id).Change());
+    notices_added_ -= removed;
     return Run(change_device_, id, device.id, device.notice_key).Finish();
   }
   if (others >= kMaxDevices) {
@@ -403,11 +442,19 @@ absl::StatusOr<NoticeId> SqliteStore::AddNotice(const AccountId& account, const 
   const bool room = id != 0 && waiting < kMaxNotices;
   SOTTO_RETURN_IF_ERROR(Run(add_notice_, id, device, number, notice, room).Finish());
   SOTTO_RETURN_IF_ERROR(Run(number_notice_, id, room).Finish());
+  notices_added_ += room ? 1 : 0;
   if (id == 0) return absl::NotFoundError("no such device");
   if (!room) {
     return absl::ResourceExhaustedError(fmt::format("{} notices wait for the device", kMaxNotices));
   }
   return static_cast<NoticeId>(number);
+}
+
+absl::StatusOr<TokenUse> SqliteStore::FindTokenUse(const Nullifier& nullifier) {
+  Run run(find_token_use_, nullifier);
+  SOTTO_ASSIGN_OR_RETURN(const bool found, run.Row());
+  if (!found) return TokenUse();
+  return TokenUse{.used = static_cast<uint16_t>(run.Integer(0)), .revoked = run.Integer(1) != 0};
 }
 
 absl::StatusOr<bool> SqliteStore::Forget(Epoch earlier_than, int64_t standing_before_unix_s) {
@@ -446,17 +493,6 @@ absl::Status MakeFile(const std::string& path) {
   close(directory);
   if (unsynced != 0) return Errno("its folder can't be synced", path);
   return absl::OkStatus();
-}
-
-absl::StatusOr<int64_t> ReadInteger(sqlite3* connection, const char* sql) {
-  sqlite3_stmt* prepared = nullptr;
-  if (sqlite3_prepare_v2(connection, sql, -1, &prepared, nullptr) != SQLITE_OK) {
-    return SqliteError(connection, "the store");
-  }
-  const SqliteStatement statement(prepared);
-  Run run(statement);
-  SOTTO_RETURN_IF_ERROR(run.Row().status());
-  return run.Integer(0);
 }
 
 absl::Status Migrate(sqlite3* connection, const std::string& path) {

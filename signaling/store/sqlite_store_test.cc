@@ -158,6 +158,24 @@ TEST_F(SqliteStoreTest, StandsAtTheNewestSchema) {
   sqlite3_close(connection);
 }
 
+// A file of the first version, with an account in it.
+TEST_F(SqliteStoreTest, TakesAnOlderFileAlong) {
+  Sql(SchemaSteps()[0]);
+  Sql("INSERT INTO account (name, silence_unknown_callers) VALUES ('bob', 1);"
+      "PRAGMA application_id = 1400140911; PRAGMA user_version = 1");
+  static_assert(kApplicationId == 1400140911);
+  auto opened = Open();
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  Store& store = **opened;
+  const AccountRecord record = store.FindAccount(bob_)->value();
+  EXPECT_TRUE(record.settings.silence_unknown_callers);
+  EXPECT_FALSE(record.barred);
+  ASSERT_TRUE(store.Begin().ok());
+  EXPECT_TRUE(store.PutBarred(bob_, true).ok());
+  ASSERT_TRUE(store.Commit().ok());
+  EXPECT_TRUE(store.FindAccount(bob_)->value().barred);
+}
+
 // Every statement that ran, as SQLite would go about it: none reads a whole table or sorts.
 TEST_F(SqliteStoreTest, NoStatementScansATable) {
   std::set<std::string> statements;
@@ -177,6 +195,8 @@ TEST_F(SqliteStoreTest, NoStatementScansATable) {
     EXPECT_TRUE(store.PutBlock(bob_, {}, true).ok());
     EXPECT_TRUE(store.PutBlock(bob_, {}, false).ok());
     EXPECT_TRUE(store.PutStanding(bob_, {}).ok());
+    EXPECT_TRUE(store.PutBarred(bob_, true).ok());
+    EXPECT_TRUE(store.FindTokenUse({}).ok());
     EXPECT_TRUE(store.FindAccount(bob_).ok());
     EXPECT_TRUE(store.IsBlocked(bob_, {}).ok());
     EXPECT_TRUE(store.GetStanding(bob_).ok());

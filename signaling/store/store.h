@@ -5,8 +5,8 @@
 // blocks are keyed hashes, notices are sealed to a device, nullifiers are hashes.
 //
 // Errors: INTERNAL or UNAVAILABLE with the store's own words (a full disk, a broken file): nothing
-// of the transaction counts. RESOURCE_EXHAUSTED: a bound of this header, NOT_FOUND: no such device;
-// both leave nothing of their own behind, and the transaction goes on.
+// of the transaction counts. RESOURCE_EXHAUSTED: a bound of this header, NOT_FOUND: no such device
+// or account; both leave nothing of their own behind, and the transaction goes on.
 //
 // Each function runs the same statements whatever it finds, and none of them reads a number of rows
 // that grows with the store.
@@ -57,6 +57,7 @@ struct Device {
 };
 
 struct AccountRecord {
+  bool barred = false;  // blocked by the operator
   AccountSettings settings;
   std::optional<AccountPublicKeys> keys;
   std::vector<EpochKey> epoch_keys;  // of epochs that aren't over, ascending
@@ -72,6 +73,13 @@ struct Standing {
   uint32_t silenced = 0;
   int64_t window_began_unix_s = 0;
   bool operator==(const Standing&) const = default;
+};
+
+// What the store knows of a token.
+struct TokenUse {
+  uint16_t used = 0;
+  bool revoked = false;
+  bool operator==(const TokenUse&) const = default;
 };
 
 enum class Redemption : uint8_t {
@@ -99,6 +107,9 @@ class Store {
   virtual absl::StatusOr<Standing> GetStanding(const AccountId& account) = 0;
   virtual absl::StatusOr<std::vector<StoredNotice>> Notices(const AccountId& account,
                                                             const DeviceId& device) = 0;
+  virtual absl::StatusOr<TokenUse> FindTokenUse(const Nullifier& nullifier) = 0;
+  // That wait, of all accounts, as of the last Commit(). Reads nothing.
+  virtual uint64_t notices_waiting() const = 0;
 
   // Those that put something make the account where it is missing.
   //
@@ -110,6 +121,9 @@ class Store {
   virtual absl::Status PutAccountKeys(const AccountId& account, const AccountPublicKeys& keys) = 0;
   virtual absl::Status PutEpochKey(const AccountId& account, const EpochKey& key) = 0;
   virtual absl::Status PutBlock(const AccountId& owner, const BlockHash& blocked, bool on) = 0;
+  // Whether the operator blocks the account. NOT_FOUND, and none is made, to unblock one that
+  // doesn't exist.
+  virtual absl::Status PutBarred(const AccountId& account, bool barred) = 0;
   // An account that doesn't exist has no standing, and gets none.
   virtual absl::Status PutStanding(const AccountId& account, const Standing& standing) = 0;
 

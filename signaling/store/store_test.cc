@@ -369,5 +369,61 @@ TEST_P(StoreTest, ForgetsWhatIsOverInBoundedSteps) {
   });
 }
 
+TEST_P(StoreTest, BarsAnAccountUntilItIsNotBarred) {
+  Do([&] { return store_->PutSettings(bob_, {.silence_unknown_callers = true}); });
+  EXPECT_FALSE(Find(bob_).barred);
+  Do([&] { return store_->PutBarred(bob_, true); });
+  Do([&] { return store_->PutSettings(bob_, {}); });
+  if (GetParam()) Open();
+  EXPECT_TRUE(Find(bob_).barred);
+  Do([&] { return store_->PutBarred(bob_, false); });
+  EXPECT_FALSE(Find(bob_).barred);
+  // One that never came can be barred beforehand; there is nothing to take back from one.
+  EXPECT_TRUE(absl::IsNotFound(store_->PutBarred(eve_, false)));
+  EXPECT_FALSE(store_->FindAccount(eve_)->has_value());
+  Do([&] { return store_->PutBarred(eve_, true); });
+  EXPECT_TRUE(Find(eve_).barred);
+}
+
+TEST_P(StoreTest, TellsHowOftenATokenWasUsed) {
+  EXPECT_EQ(*store_->FindTokenUse(Made<Nullifier>(1)), TokenUse());
+  Redeem(1, 3, 1);
+  Redeem(1, 3, 2);
+  EXPECT_EQ(*store_->FindTokenUse(Made<Nullifier>(1)), (TokenUse{.used = 2, .revoked = false}));
+  Do([&] { return store_->Revoke(bob_, 7, Made<Nullifier>(1)); });
+  EXPECT_EQ(*store_->FindTokenUse(Made<Nullifier>(1)), (TokenUse{.used = 2, .revoked = true}));
+  EXPECT_EQ(*store_->FindTokenUse(Made<Nullifier>(2)), TokenUse());
+}
+
+TEST_P(StoreTest, CountsTheNoticesThatWait) {
+  const Device phone = MakeDevice(1);
+  const Device laptop = MakeDevice(2);
+  PutDevice(bob_, phone);
+  PutDevice(bob_, laptop);
+  EXPECT_EQ(store_->notices_waiting(), 0u);
+  std::vector<NoticeId> ids;
+  Do([&] {
+    for (int i = 0; i < 3; ++i) ids.push_back(*store_->AddNotice(bob_, phone.id, {}));
+    EXPECT_EQ(store_->notices_waiting(), 0u) << "not committed";
+    return store_->AddNotice(bob_, laptop.id, {}).status();
+  });
+  EXPECT_EQ(store_->notices_waiting(), 4u);
+  ASSERT_TRUE(store_->Begin().ok());
+  EXPECT_TRUE(store_->AddNotice(bob_, phone.id, {}).ok());
+  EXPECT_FALSE(store_->AddNotice(bob_, MakeDevice(9).id, {}).ok());
+  store_->Rollback();
+  EXPECT_EQ(store_->notices_waiting(), 4u);
+  Do([&] { return store_->RemoveNotices(bob_, phone.id, {{ids[0], ids[0], 999}}); });
+  EXPECT_EQ(store_->notices_waiting(), 3u);
+  if (GetParam()) {
+    Open();
+    EXPECT_EQ(store_->notices_waiting(), 3u) << "after a restart";
+  }
+  PutDevice(bob_, MakeDevice(2, /*key=*/1));
+  EXPECT_EQ(store_->notices_waiting(), 2u) << "those for the old key are gone";
+  Do([&] { return store_->RemoveDevice(bob_, phone.id); });
+  EXPECT_EQ(store_->notices_waiting(), 0u);
+}
+
 }  // namespace
 }  // namespace sotto::signaling

@@ -22,6 +22,7 @@ class StoreThread::Impl {
         decider_(decider, key, *store_, notices_),
         post_(std::move(post)),
         unix_time_(std::move(unix_time)),
+        notices_waiting_(store_->notices_waiting()),
         thread_([this] { Loop(); }) {}
 
   ~Impl() {
@@ -41,6 +42,7 @@ class StoreThread::Impl {
   struct DecisionItem {
     DecisionRequest request;
     Decided decided;
+    std::chrono::steady_clock::time_point submitted = std::chrono::steady_clock::now();
     absl::StatusOr<Decision> outcome = Decision();
   };
   using Item = std::variant<JobItem, DecisionItem>;
@@ -48,7 +50,10 @@ class StoreThread::Impl {
   bool Push(Item item) {
     {
       const std::lock_guard lock(mutex_);
-      if (queue_.size() >= options_.max_queue) return false;
+      if (queue_.size() >= options_.max_queue) {
+        ++overflows_;
+        return false;
+      }
       queue_.push_back(std::move(item));
     }
     work_.notify_one();
@@ -56,11 +61,18 @@ class StoreThread::Impl {
   }
 
   Counters counters() const {
+    const std::lock_guard lock(mutex_);
     return {.batches = batches_.load(std::memory_order_relaxed),
             .jobs = jobs_.load(std::memory_order_relaxed),
             .decisions = decisions_.load(std::memory_order_relaxed),
-            .failures = failures_.load(std::memory_order_relaxed)};
+            .failures = failures_.load(std::memory_order_relaxed),
+            .overflows = overflows_,
+            .queued = queue_.size(),
+            .max_queue = options_.max_queue,
+            .notices_waiting = notices_waiting_.load(std::memory_order_relaxed)};
   }
+  const DurationHistogram& batch_times() const { return batch_times_; }
+  const DurationHistogram& decision_times() const { return decision_times_; }
 
  private:
   using Batch = std::vector<Item>;
@@ -71,7 +83,9 @@ class StoreThread::Impl {
       if (batch->empty()) return;
       const auto began = std::chrono::steady_clock::now();
       RunBatch(*batch);
+      batch_times_.Record(std::chrono::steady_clock::now() - began);
       AwaitRelease(began);
+      CountDecisions(*batch);
       post_([batch] {
         for (Item& item : *batch) {
           std::visit(
@@ -85,6 +99,15 @@ class StoreThread::Impl {
               item);
         }
       });
+    }
+  }
+
+  void CountDecisions(const Batch& batch) {
+    const auto now = std::chrono::steady_clock::now();
+    for (const Item& item : batch) {
+      if (const auto* decision = std::get_if<DecisionItem>(&item)) {
+        decision_times_.Record(now - decision->submitted);
+      }
     }
   }
 
@@ -121,6 +144,7 @@ class StoreThread::Impl {
       }
       failures_.fetch_add(1, std::memory_order_relaxed);
     }
+    notices_waiting_.store(store_->notices_waiting(), std::memory_order_relaxed);
     batches_.fetch_add(1, std::memory_order_relaxed);
     for (const Item& item : batch) {
       (std::holds_alternative<JobItem>(item) ? jobs_ : decisions_)
@@ -156,9 +180,10 @@ class StoreThread::Impl {
   const Post post_;
   const UnixTime unix_time_;
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable work_;
   std::deque<Item> queue_;  // by mutex_
+  uint64_t overflows_ = 0;  // by mutex_
   bool stopping_ = false;   // by mutex_
 
   // Written by the store's thread, read by any.
@@ -166,6 +191,9 @@ class StoreThread::Impl {
   std::atomic<uint64_t> jobs_ = 0;
   std::atomic<uint64_t> decisions_ = 0;
   std::atomic<uint64_t> failures_ = 0;
+  std::atomic<uint64_t> notices_waiting_;
+  DurationHistogram batch_times_;
+  DurationHistogram decision_times_;
 
   std::thread thread_;  // last: it uses all of the above
 };
@@ -185,5 +213,7 @@ bool StoreThread::Decide(DecisionRequest request, Decided decided) {
       Impl::DecisionItem{.request = std::move(request), .decided = std::move(decided)});
 }
 StoreThread::Counters StoreThread::counters() const { return impl_->counters(); }
+const DurationHistogram& StoreThread::batch_times() const { return impl_->batch_times(); }
+const DurationHistogram& StoreThread::decision_times() const { return impl_->decision_times(); }
 
 }  // namespace sotto::signaling

@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "absl/status/status.h"
+#include "relay/daemon/duration_histogram.h"
 #include "signaling/decision/decider.h"
 #include "signaling/notice/notice_box.h"
 #include "signaling/store/store.h"
@@ -57,9 +58,17 @@ class StoreThread {
     uint64_t batches = 0;
     uint64_t jobs = 0;
     uint64_t decisions = 0;
-    uint64_t failures = 0;  // batches that were rolled back
+    uint64_t failures = 0;   // batches that were rolled back
+    uint64_t overflows = 0;  // jobs and decisions that found the queue full
+    size_t queued = 0;       // jobs and decisions that wait, at the moment
+    size_t max_queue = 0;
+    uint64_t notices_waiting = 0;  // in the store, at the moment
   };
   Counters counters() const;
+  // Any thread. How long a batch's transaction took, its sync of the disk included; and how long a
+  // decision took from Decide() until it was posted.
+  const DurationHistogram& batch_times() const;
+  const DurationHistogram& decision_times() const;
 
  private:
   class Impl;

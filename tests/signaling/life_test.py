@@ -139,9 +139,9 @@ class Life(unittest.TestCase):
 
     def test_reload_names_what_needs_a_restart(self):
         daemon = self.start()
-        self.folder.write(self.folder.config() + "[limits]\nmax_connections = 7\n")
+        self.folder.write(self.folder.config() + "[calls]\nmax_calls = 7\n")
         daemon.reload()
-        self.assertIn('key="[limits] max_connections"', daemon.read_log())
+        self.assertIn('key="[calls] max_calls"', daemon.read_log())
 
     def test_reload_of_identity_keys_refuses_those_of_the_old_one(self):
         daemon = self.start(self.folder.config().replace("development = true", ""))

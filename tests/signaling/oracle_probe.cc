@@ -1,4 +1,4 @@
-// Places calls to recipients of five classes in random order, as a caller who wants to know which
+// Places calls to recipients of six classes in random order, as a caller who wants to know which
 // is which, and writes down all that such a caller can see: what came, how large it was, and when.
 //
 //   sotto-oracle-probe --port P --identity-key PEM --calls N --rate R --ring-s S [--load]
@@ -9,7 +9,8 @@
 // Pong before has come; GetKeys right behind the first Ping to Keys; place to CallEnded less than S
 // seconds), and a line "transcript CLASS HEX COUNT" for each transcript that differs.
 //
-// The recipients are another process, so that their work isn't the caller's.
+// The recipients are another process, so that their work isn't the caller's. Those whom the
+// operator bars are there already: whoever runs this has signed them in, and barred them.
 
 #include <fmt/format.h>
 #include <openssl/rand.h>
@@ -34,9 +35,9 @@
 namespace sotto::signaling {
 namespace {
 
-enum Class : int { kRinging, kSilenced, kBlocked, kOffline, kUnknown, kClasses };
+enum Class : int { kRinging, kSilenced, kBlocked, kOffline, kBarred, kUnknown, kClasses };
 constexpr std::array<const char*, kClasses> kClassNames = {"ringing", "silenced", "blocked",
-                                                           "offline", "unknown"};
+                                                           "offline", "barred",   "unknown"};
 constexpr int kCallers = 48;
 constexpr int kRecipients = 24;  // of each class
 constexpr int kTrain = 8;
@@ -44,7 +45,7 @@ constexpr int kTrain = 8;
 struct Options {
   uint16_t port = 0;
   std::string identity_key;
-  int calls = 25'000;  // of all classes
+  int calls = 30'000;  // of all classes
   int rate = 250;      // calls a second
   int ring_s = 1;
   bool load = false;

@@ -1,5 +1,5 @@
-"""What a caller sees of five kinds of recipients: one whose phone rings in vain, one who silences it,
-one who blocks it, one who is offline, one who doesn't exist. Through the real daemon, over TLS, in
+"""What a caller sees of six kinds of recipients: one whose phone rings in vain, one who silences it,
+one who blocks it, one who is offline, one whom the operator blocks, one who doesn't exist. Through the real daemon, over TLS, in
 random order: the transcripts must be equal byte for byte, apart from random values of fixed size, and
 the times indistinguishable for a Kolmogorov-Smirnov test; the same while others keep the server busy.
 
@@ -16,6 +16,7 @@ import sys
 import unittest
 
 import signald_process
+from device import Device
 from kolmogorov_smirnov import distance, p_value
 
 CALLS = int(os.environ.get("SOTTO_ORACLE_CALLS", "5000"))
@@ -34,7 +35,8 @@ max_connections_per_prefix = 1000
 frames_per_s = 10000
 frame_burst = 10000
 """
-CLASSES = ("ringing", "silenced", "blocked", "offline", "unknown")
+CLASSES = ("ringing", "silenced", "blocked", "offline", "barred", "unknown")
+RECIPIENTS = 24  # of each class: the probe's kRecipients
 TIMES = ("place to placed", "ping to pong", "eight more pings", "get keys to keys", "the end")
 # Over all comparisons of a run together (Bonferroni): 0.01 that a server that leaks nothing fails.
 LEVEL = 0.01
@@ -70,10 +72,12 @@ class OracleTest(unittest.TestCase):
     def run_probe(self, *options):
         folder = signald_process.Folder()
         self.addCleanup(folder.cleanup)
+        admin = f'[admin]\nsocket = "{folder.path}/admin.sock"\n'
         daemon = signald_process.Daemon(
-            self.signald, folder.write(folder.config() + LIMITS), folder
+            self.signald, folder.write(folder.config() + LIMITS + admin), folder
         )
         self.addCleanup(daemon.cleanup)
+        self.bar(daemon, f"unix:{folder.path}/admin.sock")
         result = subprocess.run(
             [self.probe, "--port", str(daemon.port), "--identity-key", folder.path / "operator.pem",
              "--calls", str(CALLS * len(CLASSES)), "--ring-s", str(RING_S), *options],
@@ -89,6 +93,17 @@ class OracleTest(unittest.TestCase):
             else:
                 times[words[0]].append([int(word) for word in words[1:]])
         return times, transcripts
+
+    def bar(self, daemon, admin):
+        """The recipients whom the operator blocks, each with a device and settings of its own."""
+        for i in range(RECIPIENTS):
+            name = f"callee-{i * len(CLASSES) + CLASSES.index('barred'):04}"  # as the probe has it
+            device = Device(daemon, name)
+            device.put_settings(silence=bool(i % 2))
+            subprocess.run([self.sottoctl, "--signaling", "--target", admin, "accounts", "block", name],
+                           check=True, capture_output=True, timeout=60)
+            self.assertEqual(device.websocket.receive_close(), 4403)
+            device.close()
 
     def judge(self, name, times, transcripts):
         self.assertEqual({of_class: len(rows) for of_class, rows in times.items()},
@@ -136,7 +151,8 @@ class OracleTest(unittest.TestCase):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--probe", required=True)
+    parser.add_argument("--sottoctl", required=True)
     options, rest = parser.parse_known_args()
-    OracleTest.probe = options.probe
+    OracleTest.probe, OracleTest.sottoctl = options.probe, options.sottoctl
     sys.argv[1:] = rest
     signald_process.main()

@@ -175,7 +175,7 @@ describe("a session", () => {
     expect(times.length).toBeLessThan(20);
   });
 
-  test.each([[1000, "closed"], [4400, "protocol"], [4401, "identity"], [4409, "elsewhere"], [4410, "removed"]] as const)(
+  test.each([[1000, "closed"], [4400, "protocol"], [4401, "identity"], [4403, "blocked"], [4409, "elsewhere"], [4410, "removed"]] as const)(
     "ends for good with %i", async (code, end) => {
       session.start();
       await pass(10);

@@ -15,7 +15,7 @@ export type SessionState = "connecting" | "online" | "ended";
 // Why a session ended for good. identity: sign in again. elsewhere: this device connected from
 // another page. removed: by another device of the account. protocol: this client and the server
 // don't speak the same.
-export type SessionEnd = "closed" | "identity" | "elsewhere" | "removed" | "protocol";
+export type SessionEnd = "closed" | "identity" | "blocked" | "elsewhere" | "removed" | "protocol";
 
 export class RefusedError extends Error {
   readonly code: Refused_Code;
@@ -63,7 +63,7 @@ const kAfterTooManyMs = 15_000;
 const kLongestRetryMs = 30_000;
 const kWelcomeMs = 15_000;
 const kEnds: Record<number, SessionEnd> = {
-  1000: "closed", 4400: "protocol", 4401: "identity", 4409: "elsewhere", 4410: "removed",
+  1000: "closed", 4400: "protocol", 4401: "identity", 4403: "blocked", 4409: "elsewhere", 4410: "removed",
 };
 
 export class Session extends Emitter<SessionEvents> {

@@ -146,6 +146,7 @@ function Trouble({ client, act }: { client: Client; act: (done: string, run: () 
   const troubles = {
     elsewhere: ["Sotto is open in another window.", "Use it here", () => location.reload()],
     removed: ["Another device of yours removed this one.", "Connect again", () => client.start()],
+    blocked: ["The operator has blocked this account.", "Try again", () => client.start()],
     identity: ["Your identity has expired.", "Sign in again", () => act("", again)],
     protocol: ["This page is too old for the server.", "Reload", () => location.reload()],
     closed: ["The server has closed your session.", "Connect again", () => client.start()],

@@ -1,0 +1,211 @@
+#include "signaling/signald/running_config.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <initializer_list>
+#include <string_view>
+#include <utility>
+
+#include "relay/daemon/log.h"
+
+namespace sotto::signaling {
+namespace {
+
+std::string Text(const absl::Status& status) {
+  return {status.message().data(), status.message().size()};
+}
+
+absl::Status Wrong(const absl::Status& status) { return absl::InvalidArgumentError(Text(status)); }
+
+absl::Status Of(std::string_view key, const absl::Status& status) {
+  return {status.code(), fmt::format("{}: {}", key, Text(status))};
+}
+
+size_t Digest(std::initializer_list<std::string_view> contents) {
+  return std::hash<std::string>{}(fmt::format("{}", fmt::join(contents, "\n")));
+}
+
+void AddOnce(std::vector<std::string>& keys, std::string key) {
+  const auto place = std::ranges::lower_bound(keys, key);
+  if (place == keys.end() || *place != key) keys.insert(place, std::move(key));
+}
+
+std::vector<std::string_view> NamesOf(const std::vector<RelayOptions>& relays) {
+  std::vector<std::string_view> names;
+  for (const RelayOptions& relay : relays) names.push_back(relay.name);
+  return names;
+}
+
+// A reload in the making: what of `wanted` comes into force.
+class Merger {
+ public:
+  Merger(const SignaldConfig& running, const SignaldConfig& wanted) : running_(running) {
+    config = running;
+    config.warnings = wanted.warnings;
+    config.settings = ReloadedSettings(SignaldConfigSchema(), running.settings, wanted.settings);
+    change.keys = CompareConfigs(SignaldConfigSchema(), running.settings, wanted.settings);
+    change.warnings = wanted.warnings;
+
+    config.log = wanted.log;
+    config.limits = wanted.limits;
+    SessionTableOptions& sessions = config.service.sessions;
+    sessions.max_sessions = wanted.service.sessions.max_sessions;
+    sessions.frames_per_s = wanted.service.sessions.frames_per_s;
+    sessions.frame_burst = wanted.service.sessions.frame_burst;
+    config.server.web_root = wanted.server.web_root;
+    config.server.origins = wanted.server.origins;
+    config.identity.options = wanted.identity.options;
+
+    // Some keys come into force only with others that don't, at the next start.
+    if (running.server.tls && wanted.server.tls) {
+      config.server.tls_cert = wanted.server.tls_cert;
+      config.server.tls_key = wanted.server.tls_key;
+    } else {
+      Defer("server", "tls_");
+    }
+    if (!wanted.identity.keys.empty() || running.identity.development) {
+      config.identity.keys = wanted.identity.keys;
+    } else {
+      Defer("identity", "keys");
+    }
+    if (running.admin.listen && wanted.admin.listen) {
+      config.admin.tls = wanted.admin.tls;
+    } else {
+      Defer("admin", "tls_");
+    }
+    if (NamesOf(running.relays) == NamesOf(wanted.relays)) {
+      for (size_t i = 0; i < config.relays.size(); ++i) {
+        config.relays[i].urls = wanted.relays[i].urls;
+        config.relays[i].secret = wanted.relays[i].secret;
+      }
+    } else {
+      Defer("relay", "");
+    }
+  }
+
+  SignaldConfig config;
+  ConfigChange change;
+
+ private:
+  // Keys of the section whose names begin so stay as they are.
+  void Defer(std::string_view section, std::string_view name) {
+    const std::string key = fmt::format("[{}] {}", section, name);
+    std::erase_if(change.keys.reloadable, [&](const std::string& changed) {
+      if (!changed.starts_with(key)) return false;
+      AddOnce(change.keys.init_only, changed);
+      return true;
+    });
+    const auto is_deferred = [&](const std::string& path) {
+      const size_t dot = path.find('.');
+      const std::string_view in = std::string_view(path).substr(0, std::min(path.find('#'), dot));
+      return in == section && std::string_view(path).substr(dot + 1).starts_with(name);
+    };
+    std::erase_if(config.settings, [&](const auto& entry) { return is_deferred(entry.first); });
+    for (const auto& entry : running_.settings) {
+      if (is_deferred(entry.first)) config.settings.insert(entry);
+    }
+  }
+
+  const SignaldConfig& running_;
+};
+
+}  // namespace
+
+absl::StatusOr<ConfigFiles> ConfigFiles::Load(const SignaldConfig& config) {
+  ConfigFiles files;
+  if (!config.identity.keys.empty()) {
+    const absl::StatusOr<ConfigText> pem =
+        ReadConfigFile(config.identity.keys, "name another, or let this user read it");
+    if (!pem.ok()) return Of("[identity] keys", pem.status());
+    absl::StatusOr<IdentityKeys> keys =
+        IdentityKeys::Parse(pem->text, "[identity] keys: " + config.identity.keys);
+    if (!keys.ok()) return keys.status();
+    files.keys = *std::move(keys);
+    files.keys_digest = Digest({pem->text});
+  }
+  if (config.server.tls) {
+    auto tls = TlsContext::Load(config.server.tls_cert, config.server.tls_key);
+    if (!tls.ok()) return tls.status();
+    files.tls = *std::move(tls);
+    const auto cert = ReadConfigFile(config.server.tls_cert);
+    const auto key = ReadConfigFile(config.server.tls_key);
+    if (cert.ok() && key.ok()) files.tls_digest = Digest({cert->text, key->text});
+  }
+  if (!config.server.web_root.empty()) {
+    auto root = WebRoot::Load(config.server.web_root);
+    if (!root.ok()) return root.status();
+    files.web_root = *std::move(root);
+  }
+  if (config.admin.listen) {
+    absl::StatusOr<TlsPem> tls = ReadTlsFiles(config.admin.tls);
+    if (!tls.ok()) return Of("[admin] listen", tls.status());
+    files.admin_tls_digest = Digest({tls->ca, tls->cert, tls->key});
+    files.admin_tls = *std::move(tls);
+  }
+  return files;
+}
+
+RunningConfig::RunningConfig(std::string path, SignaldConfig config, const ConfigFiles& files)
+    : path_(std::move(path)), config_(std::move(config)), log_(config_.log) {
+  Remember(files);
+}
+
+void RunningConfig::Remember(const ConfigFiles& files) {
+  keys_digest_ = files.keys_digest;
+  tls_digest_ = files.tls_digest;
+  admin_tls_digest_ = files.admin_tls_digest;
+}
+
+absl::StatusOr<RunningConfig::Prepared> RunningConfig::Prepare(const SignaldConfig& wanted) const {
+  Merger merged(config_, wanted);
+  absl::StatusOr<ConfigFiles> files = ConfigFiles::Load(merged.config);
+  if (!files.ok()) return files.status();
+  std::vector<std::string>& reloadable = merged.change.keys.reloadable;
+  if (files->keys_digest != keys_digest_) AddOnce(reloadable, "[identity] keys");
+  if (files->tls_digest != tls_digest_) AddOnce(reloadable, "[server] tls_cert");
+  if (files->admin_tls_digest != admin_tls_digest_) AddOnce(reloadable, "[admin] tls_cert");
+  if (files->admin_tls && files->admin_tls->key_readable_by_others) {
+    merged.change.warnings.push_back(ReadableByOthersWarning(merged.config.admin.tls.key));
+  }
+  return Prepared{std::move(merged.config), *std::move(files), std::move(merged.change)};
+}
+
+absl::StatusOr<ConfigChange> RunningConfig::Check(const SignaldConfig& wanted) const {
+  absl::StatusOr<Prepared> prepared = Prepare(wanted);
+  if (!prepared.ok()) return Wrong(prepared.status());
+  return std::move(prepared->change);
+}
+
+absl::StatusOr<ConfigChange> RunningConfig::Reload() {
+  const absl::StatusOr<SignaldConfig> wanted = LoadConfig(path_);
+  absl::StatusOr<Prepared> prepared =
+      wanted.ok() ? Prepare(*wanted) : absl::StatusOr<Prepared>(wanted.status());
+  if (!prepared.ok()) {
+    Log(LogLevel::kError, "The configuration was not reloaded; nothing has changed.",
+        {{"error", Text(prepared.status())}});
+    return Wrong(prepared.status());
+  }
+  config_ = std::move(prepared->config);
+  Remember(prepared->files);
+  log_ = config_.log;
+  effects_.log(log_);
+  effects_.all(config_, std::move(prepared->files));
+  const ConfigChange& change = prepared->change;
+  for (const std::string& warning : change.warnings) Log(LogLevel::kWarning, warning);
+  for (const std::string& key : change.keys.init_only) {
+    Log(LogLevel::kWarning, "A changed key takes effect only at the next start.", {{"key", key}});
+  }
+  Log(LogLevel::kInfo, "The configuration is reloaded.",
+      {{"changed", fmt::format("{}", fmt::join(change.keys.reloadable, ", "))}});
+  return change;
+}
+
+LogLevel RunningConfig::SetLogLevel(LogLevel level) {
+  const LogLevel previous = std::exchange(log_.level, level);
+  effects_.log(log_);
+  return previous;
+}
+
+}  // namespace sotto::signaling

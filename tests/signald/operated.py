@@ -1,0 +1,91 @@
+"""A sotto-signald with its operator's side open, and sottoctl to drive it."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "signaling"))
+
+import signald_process
+from device import Device, PUT_EPOCH_KEY
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ["SOTTO_BIN"])
+SOTTOCTL = BIN / "sottoctl"
+DONE, REFUSED, USAGE, NO_ANSWER, NOT_FOUND = range(5)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class OperatedTest(unittest.TestCase):
+    """Each test has a folder; start() makes the daemon."""
+
+    def setUp(self):
+        self.folder = signald_process.Folder()
+        self.addCleanup(self.folder.cleanup)
+        self.socket = self.folder.path / "admin.sock"
+        self.text = self.folder.config() + f'[admin]\nsocket = "{self.socket}"\n'
+
+    def start(self, more=""):
+        self.text += more
+        self.daemon = signald_process.Daemon(self.signald, self.folder.write(self.text), self.folder)
+        self.addCleanup(self.daemon.cleanup)
+        return self.daemon
+
+    def device(self, account, **options):
+        device = Device(self.daemon, account, **options)
+        self.addCleanup(device.close)
+        return device
+
+    def register(self, device, key):
+        device.done(PUT_EPOCH_KEY, key.put())
+
+    def ctl(self, *args, code=DONE, stdin="", target=None):
+        done = subprocess.run(
+            [SOTTOCTL, "--signaling", "--target", target or f"unix:{self.socket}", *map(str, args)],
+            input=stdin, capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, code, f"{args}: {done.stdout}{done.stderr}")
+        return done
+
+    def table(self, *args):
+        done = self.ctl(*args)
+        self.assertEqual(done.stderr, "")
+        return done.stdout
+
+    def json(self, *args, **options):
+        return json.loads(self.ctl("-o", "json", *args, **options).stdout)
+
+    def restart(self):
+        self.assertEqual(self.daemon.end(), 0)
+        self.daemon.cleanup()
+        self.daemon = signald_process.Daemon(self.signald, self.folder.write(self.text), self.folder)
+        self.addCleanup(self.daemon.cleanup)
+
+    def hang_up(self):
+        self.daemon.process.send_signal(signal.SIGHUP)
+
+
+def make_authority(folder, prefix=""):
+    """An authority, and certificates of it for the server and for operators."""
+    for name, issuer in (("ca", None), ("server", "ca"), ("operator", "ca")):
+        args = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                "-days", "2", "-subj", f"/CN={name}", "-keyout", folder / f"{prefix}{name}.key",
+                "-out", folder / f"{prefix}{name}.crt"]
+        if issuer:
+            args += ["-CA", folder / f"{prefix}{issuer}.crt", "-CAkey", folder / f"{prefix}{issuer}.key",
+                     "-addext", "subjectAltName=IP:127.0.0.1",
+                     "-addext", "basicConstraints=critical,CA:false"]
+        signald_process.openssl(*args)
+
+
+def main():
+    signald_process.main()

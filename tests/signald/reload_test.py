@@ -1,0 +1,211 @@
+"""Reload of a server with clients: all or nothing, nobody is disconnected, and what is named as
+changed has changed."""
+
+import ssl
+import subprocess
+import time
+
+from operated import NO_ANSWER, REFUSED, SOTTOCTL, OperatedTest, free_port, make_authority, main
+
+import signald_process
+import websocket_client
+from device import Device
+from websocket_client import WebSocket
+
+
+class ReloadTest(OperatedTest):
+    def write(self, *changes, more=""):
+        text = self.text
+        for before, after in changes:
+            self.assertIn(before, text)
+            text = text.replace(before, after)
+        self.folder.write(text + more)
+
+    def reload(self):
+        return self.json("reload")
+
+    def refused(self):
+        return self.ctl("reload", code=REFUSED).stderr
+
+    def signal(self, expect):
+        before = self.daemon.read_log().count(expect)
+        self.hang_up()
+        end = time.monotonic() + 10
+        while self.daemon.read_log().count(expect) == before:
+            self.assertLess(time.monotonic(), end, self.daemon.read_log())
+            time.sleep(0.02)
+
+    def config(self):
+        return self.json("config", "show")
+
+
+class Reload(ReloadTest):
+    def setUp(self):
+        super().setUp()
+        self.start()
+
+    def test_a_bad_file_a_hundred_times_in_a_row_changes_nothing(self):
+        before = self.config()
+        alice = self.device("alice")
+        good_key = (self.folder.path / "key.pem").read_bytes()
+        broken = [((('"a-long-secret"', '"short"'),), "[relay] secret"),
+                  ((("tls_cert", "tls_crt"),), "did you mean tls_cert?"),
+                  ((("[identity]", "[identity"),), "isn't TOML"),
+                  (((f"{self.folder.path}/identity.pem", f"{self.folder.path}/operator.pem"),),
+                   "holds a private key"),
+                  (((f"{self.folder.path}/cert.pem", f"{self.folder.path}/no.pem"),), "no.pem")]
+        for i in range(100):
+            # Each with changes that are good beside what is wrong.
+            changes, said = broken[i % len(broken)]
+            self.write(*changes, more=f'[limits]\nmax_sessions = {1 + i}\n[log]\nlevel = "debug"\n')
+            self.assertIn(said, self.refused())
+        self.signal("The configuration was not reloaded; nothing has changed.")
+        self.assertEqual(self.config(), before)
+        # Half of a pair of new files.
+        self.write()
+        self.folder.make_certificate()
+        (self.folder.path / "key.pem").write_bytes(good_key)
+        self.assertIn("key", self.refused())
+        self.assertEqual(self.config(), before)
+        self.assertNotIn("debug", self.daemon.read_log())
+        alice.ping()
+        self.assertEqual(self.json("status")["sessions"], 1)
+
+    def test_limits_and_origins(self):
+        alice = self.device("alice")
+        self.write(more='[limits]\nmax_sessions = 1\n')
+        self.assertEqual(self.reload(), {"reloadable": ["[limits] max_sessions"], "init_only": [],
+                                         "warnings": []})
+        with self.assertRaises(websocket_client.Closed) as refused:
+            self.device("bob")
+        self.assertEqual(refused.exception.code, 4429)
+        alice.ping()
+        self.write(more='[limits]\nmax_connections_per_prefix = 1\n')
+        self.reload()
+        self.assertEqual(self.daemon.connect_tcp().recv(1), b"", "a second connection was taken")
+        alice.ping()
+        self.write(("[identity]", 'origins = ["https://app.example.org"]\n[identity]'))
+        self.assertEqual(self.reload()["reloadable"],
+                         ["[limits] max_connections_per_prefix", "[server] origins"])
+        self.device("bob")
+
+        for origin, status in (("https://evil.example.org", 403), ("https://app.example.org", 101)):
+            self.assertEqual(WebSocket(self.daemon.connect(), origin=origin).status, status)
+
+    def test_init_only_keys_are_named_and_kept(self):
+        self.write((f"{self.folder.path}/signald.db", f"{self.folder.path}/other.db"),
+                   ('name = "relay"', 'name = "another"'),
+                   ('"a-long-secret"', '"another-long-secret"'),
+                   more="[calls]\nring_s = 9\n")
+        change = self.reload()
+        # With other relays, what they have comes into force with them.
+        self.assertEqual(change["init_only"],
+                         ["[calls] ring_s", "[relay] name", "[relay] secret", "[store] path"])
+        self.assertEqual(change["reloadable"], [])
+        self.assertIn('takes effect only at the next start. key="[calls] ring_s"',
+                      self.daemon.read_log())
+        self.assertEqual(self.json("status")["relays"][0]["name"], "relay")
+        self.assertEqual(self.reload()["init_only"], change["init_only"])
+        self.assertFalse((self.folder.path / "other.db").exists())
+
+    def test_a_relays_secret_and_urls(self):
+        alice = self.device("alice")
+        credential = lambda: alice.answer(alice.place("bob"))[20][0]
+        self.assertIn(b"turn:127.0.0.1:3478", credential())
+        self.write(("turn:127.0.0.1:3478", "turn:192.0.2.99:3478"),
+                   ('"a-long-secret"', '"another-long-secret"'))
+        self.assertEqual(self.reload()["reloadable"], ["[relay] secret", "[relay] urls"])
+        self.assertIn(b"turn:192.0.2.99:3478", credential())
+        for text in (self.daemon.read_log(), self.table("config", "show")):
+            self.assertNotIn("long-secret", text)
+
+    def test_identity_keys_and_issuer(self):
+        def identity(key, *args):
+            return self.table("identity", "new", "dora", "--identity-key", self.folder.path / key,
+                              *args).strip()
+
+        def taken(jwt):
+            dora = Device(self.daemon, "dora", connect=False)
+            dora.identity = jwt
+            try:
+                dora.connect(self.daemon)
+            except websocket_client.Closed as closed:
+                self.assertEqual(closed.code, 4401)
+                return False
+            dora.close()
+            return True
+
+        signald_process.openssl("genpkey", "-algorithm", "EC", "-pkeyopt",
+                                "ec_paramgen_curve:P-256", "-out", self.folder.path / "next.pem")
+        public = subprocess.run(["openssl", "pkey", "-pubout", "-in", self.folder.path / "next.pem"],
+                                check=True, capture_output=True).stdout
+        old, new = identity("operator.pem"), identity("next.pem")
+        self.assertEqual((taken(old), taken(new)), (True, False))
+        keys = self.folder.path / "identity.pem"
+        keys.write_bytes(keys.read_bytes() + public)
+        self.assertEqual(self.reload()["reloadable"], ["[identity] keys"])
+        self.assertEqual((taken(old), taken(new)), (True, True))
+        keys.write_bytes(public)
+        self.reload()
+        self.assertEqual((taken(old), taken(new)), (False, True))
+        self.assertEqual(self.reload()["reloadable"], [])
+        self.write(("[identity]", '[identity]\nissuer = "https://login.example.org"'))
+        self.assertEqual(self.reload()["reloadable"], ["[identity] issuer"])
+        self.assertEqual((taken(new), taken(identity("next.pem", "--issuer",
+                                                     "https://login.example.org"))), (False, True))
+
+    def test_the_log_until_the_next_reload(self):
+        self.ctl("log", "level", "debug")
+        self.assertEqual(self.json("status")["sessions"], 0)
+        self.write(more='[log]\nlevel = "warning"\n')
+        self.assertEqual(self.reload()["reloadable"], ["[log] level"])
+        self.assertEqual(self.json("log", "level", "info")["previous"], "warning")
+
+
+class Certificates(ReloadTest):
+    def setUp(self):
+        super().setUp()
+        make_authority(self.folder.path)
+        make_authority(self.folder.path, "next-")
+        self.port = free_port()
+        self.start(f'listen = "127.0.0.1:{self.port}"\ntls_ca = "{self.folder.path}/ca.crt"\n'
+                   f'tls_cert = "{self.folder.path}/server.crt"\n'
+                   f'tls_key = "{self.folder.path}/server.key"\n')
+
+    def served(self, prefix, ca):
+        path = self.folder.path
+        done = subprocess.run(
+            [SOTTOCTL, "--signaling", "--target", f"127.0.0.1:{self.port}", "--ca", ca, "--cert",
+             path / f"{prefix}operator.crt", "--key", path / f"{prefix}operator.key", "status"],
+            capture_output=True, text=True, timeout=60)
+        self.assertIn(done.returncode, (0, NO_ANSWER), done)
+        return done.returncode == 0
+
+    def test_operators_certificates_are_replaced_all_or_none(self):
+        path = self.folder.path
+        old_ca = path / "kept-ca.crt"
+        old_ca.write_bytes((path / "ca.crt").read_bytes())
+        self.assertEqual((self.served("", old_ca), self.served("next-", old_ca)), (True, False))
+        (path / "server.crt").write_bytes((path / "next-server.crt").read_bytes())
+        self.assertIn("server.key", self.refused())
+        self.assertTrue(self.served("", old_ca))
+        for name in ("server.crt", "server.key", "ca.crt"):
+            (path / name).write_bytes((path / f"next-{name}").read_bytes())
+        self.assertEqual(self.reload()["reloadable"], ["[admin] tls_cert"])
+        self.assertEqual((self.served("next-", path / "next-ca.crt"), self.served("", old_ca)),
+                         (True, False))
+        self.assertEqual(self.reload()["reloadable"], [])
+
+    def test_clients_certificates(self):
+        alice = self.device("alice")
+        before = self.daemon.tls_context()
+        self.folder.make_certificate()
+        self.assertEqual(self.reload()["reloadable"], ["[server] tls_cert"])
+        alice.ping()
+        self.device("bob")
+        with self.assertRaises(ssl.SSLCertVerificationError):
+            before.wrap_socket(self.daemon.connect_tcp(), server_hostname="localhost")
+
+
+if __name__ == "__main__":
+    main()
