@@ -29,8 +29,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
 endif()
 # Debian's Abseil is built as C++14: its string_view is its own type, so StrCat refuses
 # std::string_view. Sotto formats messages with {fmt}.
-if(SOTTO_NATIVE)
-  target_compile_options(sotto_flags INTERFACE -march=native)
+if(SOTTO_CPU)
+  target_compile_options(sotto_flags INTERFACE -march=${SOTTO_CPU})
 endif()
 if(SOTTO_DEBUG_OPTIMIZE)
   target_compile_options(sotto_flags INTERFACE -O1)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what Sotto needs from Debian 12's own packages; does nothing where all is there.
 #
-#   deploy/install-deps.sh [build] [run] [web] [test]   the sections wanted; all of them unless told
+#   deploy/install-deps.sh [build] [run] [web] [package] [test]   the sections wanted; all unless told
 #   deploy/install-deps.sh --list [SECTION...]      prints the packages, one a line
 #
 # This is the only list of Sotto's dependencies.
@@ -19,12 +19,15 @@ run="ca-certificates ethtool iproute2 procps python3 tcpdump"
 # Debian's would be in its way.
 web=
 command -v npm >/dev/null 2>&1 || web="nodejs npm"
+# What cpack makes Debian packages with.
+package="dpkg-dev file"
 # libclang-rt-14-dev and llvm: fuzz targets and readable sanitizer reports. coturn, chromium: the
 # clients and the relay that Sotto is tested against. python3-grpcio, openssl: a client of call control.
-# prometheus: scrapes the daemons, and brings promtool. zsh: completes what sottoctl tells it to.
+# prometheus: scrapes the daemons, and brings promtool. tmux, zsh: a terminal and a shell for sottoctl.
+# debootstrap, lintian, systemd-container: what packages are tried in and with. shellcheck: deploy/host-prepare.sh.
 test="
   chromium chromium-driver clang coturn dpdk-dev libclang-rt-14-dev llvm openssl prometheus
-  python3-grpcio python3-protobuf zsh"
+  debootstrap lintian python3-grpcio python3-protobuf shellcheck systemd-container tmux zsh"
 
 list=no
 if [ "${1-}" = --list ]; then
@@ -32,15 +35,16 @@ if [ "${1-}" = --list ]; then
   shift
 fi
 wanted=
-[ $# -gt 0 ] || set -- build run web test
+[ $# -gt 0 ] || set -- build run web package test
 for section in "$@"; do
   case $section in
     build) wanted="$wanted $build" ;;
     run) wanted="$wanted $run" ;;
     web) wanted="$wanted $web" ;;
+    package) wanted="$wanted $package" ;;
     test) wanted="$wanted $test" ;;
     *)
-      echo "install-deps.sh: '$section' is no section; there are: build, run, web, test." >&2
+      echo "install-deps.sh: '$section' is no section; there are: build, run, web, package, test." >&2
       exit 2
       ;;
   esac

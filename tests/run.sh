@@ -7,7 +7,7 @@
 #   tests/run.sh -R REGEX            only tests whose name matches, as in ctest
 #   tests/run.sh --second-try        what fails is run once more; what passes then is named
 #
-#   release   unit, system, latency and browser tests        asan   the same without latency, browser
+#   release   unit, system, latency, browser, package tests   asan   unit and system tests
 #   fuzz      each libFuzzer target for some seconds          tsan   unit tests of relay/, signaling/
 #
 # What each preset printed is in build/<preset>/tests.log.

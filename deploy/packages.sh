@@ -1,0 +1,51 @@
+#!/bin/bash
+# Builds the Debian packages (sotto-relayd, sotto-signald, sotto-tools) for this release of Debian, and
+# prints where they are. For any x86-64 CPU since 2009, unless told otherwise.
+#
+#   deploy/packages.sh               into build/package/packages
+#   deploy/packages.sh --cpu NAME    for this CPU and its successors: as g++ -march=NAME, e.g. x86-64-v3
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+cpu=x86-64-v2
+while [ $# -gt 0 ]; do
+  case $1 in
+    --cpu)
+      [ $# -gt 1 ] || { echo "packages.sh: --cpu needs a value; see --help." >&2; exit 2; }
+      cpu=$2
+      shift
+      ;;
+    -h | --help)
+      sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      exit
+      ;;
+    *)
+      echo "packages.sh: there is no $1; see --help." >&2
+      exit 2
+      ;;
+  esac
+  shift
+done
+
+mkdir -p build
+log=build/package.log
+step() { # NAME COMMAND...
+  local name=$1 began=$SECONDS
+  shift
+  printf '  %-10s' "$name" >&2
+  if ! "$@" >>$log 2>&1 </dev/null; then
+    echo "failed" >&2
+    tail -n 40 $log >&2
+    echo "packages.sh: '$name' failed; the whole log is $log" >&2
+    exit 1
+  fi
+  echo "done in $((SECONDS - began)) s" >&2
+}
+: >$log
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+step install deploy/install-deps.sh build web package
+step configure cmake --preset package -DSOTTO_CPU="$cpu"
+step build cmake --build --preset package
+rm -f build/package/packages/*.deb
+step packages env -C build/package cpack
+ls "$PWD"/build/package/packages/*.deb
