@@ -158,7 +158,9 @@ class Sigterm(DrainTest):
             self.assert_flows(a, b)
             a.refresh(600)
             time.sleep(0.1)
-        self.admin.call("Undrain")  # an end is an end
+        with self.assertRaises(grpc.RpcError) as refused:  # an end is an end
+            self.admin.call("Undrain")
+        self.assertEqual(refused.exception.code(), grpc.StatusCode.FAILED_PRECONDITION)
         time.sleep(1.2)
         self.assertEqual(self.refusal(), 508)
         a.refresh(0)
