@@ -157,7 +157,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .name = "path",
       .type = "a file",
       .standard = "(none)",
-      .example = "\"/var/lib/sotto/signald.db\"",
+      .example = "\"/var/lib/sotto-signald/signald.db\"",
       .required = true,
       .meaning = "The SQLite database, made at the first start. Beside it, with `.key` behind its "
                  "name, the server keeps 32 random bytes of its own: back up both, apart."},
