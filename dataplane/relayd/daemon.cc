@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -372,11 +373,7 @@ class LastDrain {
           {{"allocations", server.allocation_count()}, {"deadline_s", drain_s}});
     }
     // Nobody takes that back; but what was begun before may end sooner.
-    const relay::DrainState& drain = server.drain();
-    if (!drain.for_good || !drain.deadline || *drain.deadline > *deadline_) {
-      const bool sooner = drain.draining && drain.deadline && *drain.deadline < *deadline_;
-      server.Drain(sooner ? drain.deadline : deadline_, true);
-    }
+    server.Drain(std::min(server.drain().deadline.value_or(*deadline_), *deadline_), true);
     const uint32_t left = server.allocation_count();
     if (left == 0 || now.monotonic_ms >= *deadline_) return true;
     notifier.Draining(fmt::format("draining: {} allocation{} left, {} s at most", left,

@@ -1,7 +1,6 @@
 #include "dataplane/relayd/running_config.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <openssl/evp.h>
 
 #include <algorithm>
@@ -27,11 +26,6 @@ absl::Status Wrong(const absl::Status& status) { return absl::InvalidArgumentErr
 
 size_t DigestOf(const TlsPem& pem) {
   return std::hash<std::string>{}(fmt::format("{}\n{}\n{}", pem.ca, pem.cert, pem.key));
-}
-
-void AddOnce(std::vector<std::string>& keys, std::string key) {
-  const auto place = std::ranges::lower_bound(keys, key);
-  if (place == keys.end() || *place != key) keys.insert(place, std::move(key));
 }
 
 // What of it is in force once it is reloaded.
@@ -104,7 +98,7 @@ absl::StatusOr<RunningConfig::Prepared> RunningConfig::Prepare(const RelaydConfi
     prepared.kept = *std::move(kept);
     const std::vector<std::string>& more = prepared.kept.warnings;
     change.warnings.insert(change.warnings.end(), more.begin(), more.end());
-    if (!(prepared.kept == kept_)) AddOnce(change.keys.reloadable, "[turn.auth] file");
+    if (!(prepared.kept == kept_)) AddKey(change.keys.reloadable, "[turn.auth] file");
     const auto twice = std::ranges::count_if(prepared.kept.users, [&](const auto& user) {
       return prepared.config.server.auth.users.contains(user.first);
     });
@@ -124,13 +118,13 @@ absl::StatusOr<RunningConfig::Prepared> RunningConfig::Prepare(const RelaydConfi
     if (tls->key_readable_by_others) {
       change.warnings.push_back(ReadableByOthersWarning(prepared.config.admin.tls.key));
     }
-    if (DigestOf(*tls) != tls_digest_) AddOnce(change.keys.reloadable, "[admin] tls_cert");
+    if (DigestOf(*tls) != tls_digest_) AddKey(change.keys.reloadable, "[admin] tls_cert");
     prepared.tls = *std::move(tls);
   } else {
     // They come into force with `listen`, at the next start.
     std::erase_if(change.keys.reloadable, [&](const std::string& key) {
       if (!key.starts_with("[admin] tls_")) return false;
-      AddOnce(change.keys.init_only, key);
+      AddKey(change.keys.init_only, key);
       return true;
     });
   }
@@ -165,8 +159,7 @@ absl::StatusOr<ConfigChange> RunningConfig::Reload(relay::Server& server) {
   if (status.ok()) status = server.Reconfigure(OptionsOf(prepared->config, prepared->kept));
   reloaded_ = status.ok();
   if (!status.ok()) {
-    Log(LogLevel::kError, "The configuration was not reloaded; nothing has changed.",
-        {{"error", Text(status)}});
+    LogReloadRefused(status);
     return Wrong(status);
   }
   config_ = std::move(prepared->config);
@@ -178,14 +171,8 @@ absl::StatusOr<ConfigChange> RunningConfig::Reload(relay::Server& server) {
     tls_digest_ = DigestOf(*prepared->tls);
     if (effects_.tls) effects_.tls(*std::move(prepared->tls));
   }
-  const ConfigChange& change = prepared->change;
-  for (const std::string& warning : change.warnings) Log(LogLevel::kWarning, warning);
-  for (const std::string& key : change.keys.init_only) {
-    Log(LogLevel::kWarning, "A changed key takes effect only at the next start.", {{"key", key}});
-  }
-  Log(LogLevel::kInfo, "The configuration is reloaded.",
-      {{"changed", fmt::format("{}", fmt::join(change.keys.reloadable, ", "))}});
-  return change;
+  LogReload(prepared->change);
+  return std::move(prepared->change);
 }
 
 LogLevel RunningConfig::SetLogLevel(LogLevel level) {

@@ -1,9 +1,11 @@
 #include "relay/daemon/config_file.h"
 
 #include <fcntl.h>
+#include <fmt/ranges.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -312,6 +314,25 @@ ConfigDifference CompareConfigs(const ConfigSchema& schema, const ConfigSettings
   compare(running, wanted);
   compare(wanted, running);
   return {{reloadable.begin(), reloadable.end()}, {init_only.begin(), init_only.end()}};
+}
+
+void AddKey(std::vector<std::string>& keys, std::string key) {
+  const auto place = std::ranges::lower_bound(keys, key);
+  if (place == keys.end() || *place != key) keys.insert(place, std::move(key));
+}
+
+void LogReloadRefused(const absl::Status& status) {
+  Log(LogLevel::kError, "The configuration was not reloaded; nothing has changed.",
+      {{"error", std::string_view(status.message().data(), status.message().size())}});
+}
+
+void LogReload(const ConfigChange& change) {
+  for (const std::string& warning : change.warnings) Log(LogLevel::kWarning, warning);
+  for (const std::string& key : change.keys.init_only) {
+    Log(LogLevel::kWarning, "A changed key takes effect only at the next start.", {{"key", key}});
+  }
+  Log(LogLevel::kInfo, "The configuration is reloaded.",
+      {{"changed", fmt::format("{}", fmt::join(change.keys.reloadable, ", "))}});
 }
 
 std::vector<std::string> ChangedInitOnlyKeys(const ConfigSchema& schema,

@@ -67,6 +67,11 @@ struct ConfigChange {
   ConfigDifference keys;
   std::vector<std::string> warnings;  // one sentence each
 };
+// Puts a key into a list of them, which is sorted, unless it is there.
+void AddKey(std::vector<std::string>& keys, std::string key);
+// For the log: a reload that was refused, or what it brought into force.
+void LogReloadRefused(const absl::Status& status);
+void LogReload(const ConfigChange& change);
 // CompareConfigs().init_only.
 std::vector<std::string> ChangedInitOnlyKeys(const ConfigSchema& schema,
                                              const ConfigSettings& running,

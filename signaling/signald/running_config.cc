@@ -27,11 +27,6 @@ size_t Digest(std::initializer_list<std::string_view> contents) {
   return std::hash<std::string>{}(fmt::format("{}", fmt::join(contents, "\n")));
 }
 
-void AddOnce(std::vector<std::string>& keys, std::string key) {
-  const auto place = std::ranges::lower_bound(keys, key);
-  if (place == keys.end() || *place != key) keys.insert(place, std::move(key));
-}
-
 std::vector<std::string_view> NamesOf(const std::vector<RelayOptions>& relays) {
   std::vector<std::string_view> names;
   for (const RelayOptions& relay : relays) names.push_back(relay.name);
@@ -94,7 +89,7 @@ class Merger {
     const std::string key = fmt::format("[{}] {}", section, name);
     std::erase_if(change.keys.reloadable, [&](const std::string& changed) {
       if (!changed.starts_with(key)) return false;
-      AddOnce(change.keys.init_only, changed);
+      AddKey(change.keys.init_only, changed);
       return true;
     });
     const auto is_deferred = [&](const std::string& path) {
@@ -163,9 +158,9 @@ absl::StatusOr<RunningConfig::Prepared> RunningConfig::Prepare(const SignaldConf
   absl::StatusOr<ConfigFiles> files = ConfigFiles::Load(merged.config);
   if (!files.ok()) return files.status();
   std::vector<std::string>& reloadable = merged.change.keys.reloadable;
-  if (files->keys_digest != keys_digest_) AddOnce(reloadable, "[identity] keys");
-  if (files->tls_digest != tls_digest_) AddOnce(reloadable, "[server] tls_cert");
-  if (files->admin_tls_digest != admin_tls_digest_) AddOnce(reloadable, "[admin] tls_cert");
+  if (files->keys_digest != keys_digest_) AddKey(reloadable, "[identity] keys");
+  if (files->tls_digest != tls_digest_) AddKey(reloadable, "[server] tls_cert");
+  if (files->admin_tls_digest != admin_tls_digest_) AddKey(reloadable, "[admin] tls_cert");
   if (files->admin_tls && files->admin_tls->key_readable_by_others) {
     merged.change.warnings.push_back(ReadableByOthersWarning(merged.config.admin.tls.key));
   }
@@ -183,8 +178,7 @@ absl::StatusOr<ConfigChange> RunningConfig::Reload() {
   absl::StatusOr<Prepared> prepared =
       wanted.ok() ? Prepare(*wanted) : absl::StatusOr<Prepared>(wanted.status());
   if (!prepared.ok()) {
-    Log(LogLevel::kError, "The configuration was not reloaded; nothing has changed.",
-        {{"error", Text(prepared.status())}});
+    LogReloadRefused(prepared.status());
     return Wrong(prepared.status());
   }
   config_ = std::move(prepared->config);
@@ -192,14 +186,8 @@ absl::StatusOr<ConfigChange> RunningConfig::Reload() {
   log_ = config_.log;
   effects_.log(log_);
   effects_.all(config_, std::move(prepared->files));
-  const ConfigChange& change = prepared->change;
-  for (const std::string& warning : change.warnings) Log(LogLevel::kWarning, warning);
-  for (const std::string& key : change.keys.init_only) {
-    Log(LogLevel::kWarning, "A changed key takes effect only at the next start.", {{"key", key}});
-  }
-  Log(LogLevel::kInfo, "The configuration is reloaded.",
-      {{"changed", fmt::format("{}", fmt::join(change.keys.reloadable, ", "))}});
-  return change;
+  LogReload(prepared->change);
+  return std::move(prepared->change);
 }
 
 LogLevel RunningConfig::SetLogLevel(LogLevel level) {
