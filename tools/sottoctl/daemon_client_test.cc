@@ -211,9 +211,9 @@ size_t ResidentKib() {
 
 TEST_F(DaemonClientTest, AMillionAllocationsAreListedInBoundedMemory) {
   constexpr size_t kAllocations = 1'000'000;
-  // Half of them, kept, would take some 150 MiB. By then whatever an allocator or a sanitizer holds
-  // back is held back.
-  constexpr size_t kMaxGrowthKib = 32 << 10;
+  // Half of them, kept, would take some 150 MiB, and more under a sanitizer. By then, most of what an
+  // allocator holds back is held back: not all, a sanitizer's grows by some 35 MiB.
+  constexpr size_t kMaxGrowthKib = 75 << 10;
   FakeDaemon fake;
   size_t at_half = 0, at_end = 0;
   fake.Generate(kListAllocations, [&](size_t i) {
