@@ -1,32 +1,27 @@
 """Metrics of a relay with traffic, as Debian's own Prometheus sees them: what they say is what is, the
 rules load, and each query of the dashboard returns data."""
 
-import json
-import math
 import pathlib
-import re
 import shutil
-import subprocess
 import sys
 import time
-import urllib.parse
 from http.client import HTTPConnection
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "netns"))
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / "netns"), str(TESTS / "deploy")]
 
 import relays
 from lab import wait_for
 from loadgen import Calls
 from netns_test import LabTest, main
+from prometheus import DEPLOY, Deployed, Exposition
 from turn import Client, TurnError
 
-DEPLOY = relays.ROOT / "deploy/prometheus"
-DASHBOARD = json.loads((DEPLOY / "grafana/sotto-relay.json").read_text())
 RELAYD, PROMETHEUS = ("127.0.0.1", 9641), ("127.0.0.1", 9090)
 PPS = 200 if relays.SANITIZED else 2000
 
 
-class MetricsTest(LabTest):
+class MetricsTest(Exposition, LabTest):
     def get(self, address, path):
         """The body of an answer, over a connection from within the relay's host."""
         with self.relay.host.entered():
@@ -41,15 +36,8 @@ class MetricsTest(LabTest):
         finally:
             connection.close()
 
-    def scrape(self):
-        """Each series, as 'name{label="value"}', and its value."""
-        time.sleep(0.15)  # what was collected just before would be answered
-        series = {}
-        for line in self.get(RELAYD, "/metrics").splitlines():
-            if not line.startswith("#"):
-                name, value = line.rsplit(" ", 1)
-                series[name] = float(value)
-        return series
+    def exposition(self):
+        return self.get(RELAYD, "/metrics")
 
     def assert_grew(self, before, name, least, most=None):
         after = self.scrape()
@@ -130,10 +118,7 @@ class Scrapes(MetricsTest):
         known.refresh(0)
 
     def test_promtool_has_nothing_to_object(self):
-        text = self.get(RELAYD, "/metrics")
-        checked = subprocess.run(["promtool", "check", "metrics"], input=text, text=True,
-                                 capture_output=True, timeout=60)
-        self.assertEqual((checked.returncode, checked.stdout + checked.stderr), (0, ""))
+        self.check_with_promtool()
 
     def test_a_flood_of_scrapers_costs_no_packet(self):
         calls = self.calls(3)
@@ -151,7 +136,7 @@ class Scrapes(MetricsTest):
         self.assertEqual((report["lost"], report["corrupted"]), (0, 0), report)
 
 
-class Prometheus(MetricsTest):
+class Prometheus(Deployed, MetricsTest):
     """Scraped every second by a Prometheus with the deployed configuration, but for its pace."""
 
     @classmethod
@@ -173,14 +158,12 @@ class Prometheus(MetricsTest):
         cls.prometheus.stop()
         super().tearDownClass()
 
-    def ask(self, path, **fields):
-        answer = json.loads(self.get(PROMETHEUS, f"{path}?{urllib.parse.urlencode(fields)}"))
-        self.assertEqual(answer["status"], "success", answer)
-        return answer["data"]
+    def setUp(self):
+        super().setUp()
+        self.load("sotto-relay", "sotto_relay_")
 
-    def values(self, expression):
-        return [float(sample["value"][1])
-                for sample in self.ask("/api/v1/query", query=expression)["result"]]
+    def get_from_prometheus(self, path):
+        return self.get(PROMETHEUS, path)
 
     def is_up(self):
         try:
@@ -196,47 +179,15 @@ class Prometheus(MetricsTest):
         try:
             time.sleep(8)
             self.check_dashboard()
+            # The figures are those of the calls.
+            rate = 'sum(rate(sotto_relay_path_packets_total{path="fused"}[8s]))'
+            self.assertAlmostEqual(self.values(rate)[0], PPS, delta=PPS / 2)
             self.check_rules()
+            # What a scrape costs Prometheus, whose sample_limit is ten times as much.
+            self.assertLess(self.values("scrape_samples_scraped")[0], 2000)
         finally:
             report = calls.report()
         self.assertEqual(report["lost"], 0, report)
-
-    def check_dashboard(self):
-        expressions = [(panel["title"], target["expr"]) for panel in DASHBOARD["panels"]
-                       for target in panel.get("targets", ())]
-        expressions += [(variable["name"], variable["definition"].split("(")[1].split(",")[0])
-                        for variable in DASHBOARD["templating"]["list"] if variable["type"] == "query"]
-        self.assertGreater(len(expressions), 40)
-        for title, expression in expressions:
-            with self.subTest(title, query=expression):
-                query = expression.replace("$__rate_interval", "8s").replace("$instance", ".*")
-                values = self.values(query)
-                self.assertTrue(values, "no data")
-                self.assertTrue(all(math.isfinite(value) for value in values), values)
-        # The figures are those of the calls.
-        rate = 'sum(rate(sotto_relay_path_packets_total{path="fused"}[8s]))'
-        self.assertAlmostEqual(self.values(rate)[0], PPS, delta=PPS / 2)
-        for annotation in DASHBOARD["annotations"]["list"]:
-            # It may well be that nothing was started lately: that it can be asked is enough.
-            self.values(annotation["expr"].replace("$instance", ".*"))
-
-    def check_rules(self):
-        rules = [rule for group in self.ask("/api/v1/rules")["groups"] for rule in group["rules"]]
-        for rule in rules:
-            self.assertEqual(rule["health"], "ok", rule)
-            if rule["type"] == "recording":
-                self.assertTrue(self.values(rule["name"]), rule["name"])
-            else:
-                self.assertEqual(rule["state"], "inactive", rule)
-        self.assertEqual({rule["type"] for rule in rules}, {"recording", "alerting"})
-        # Every metric that rules and dashboard name is there.
-        named = set(re.findall(r"sotto_relay_\w+|process_\w+",
-                               (DEPLOY / "sotto-relay.rules.yml").read_text() +
-                               json.dumps(DASHBOARD)))
-        there = set(self.ask("/api/v1/label/__name__/values"))
-        self.assertEqual(named - there, set())
-        # What a scrape costs Prometheus, whose sample_limit is ten times as much.
-        self.assertLess(self.values("scrape_samples_scraped")[0], 2000)
 
 
 if __name__ == "__main__":

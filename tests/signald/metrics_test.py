@@ -1,25 +1,23 @@
 """Metrics of a server with calls, as Debian's own Prometheus sees them: what they say is what is, the
 rules load, and each query of the dashboard returns data."""
 
-import json
-import math
-import re
+import pathlib
 import shutil
 import subprocess
 import sys
 import time
 import urllib.error
-import urllib.parse
 import urllib.request
 
-from operated import ROOT, OperatedTest, free_port, main
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "deploy"))
+
+from operated import OperatedTest, free_port, main
+from prometheus import DEPLOY, Deployed, Exposition
 
 from device import (ACCEPT_CALL, CALL_ENDED, DECLINE_CALL, HANG_UP, INCOMING_CALL, EpochKey,
                     Device)
 from websocket_client import Closed
 
-DEPLOY = ROOT / "deploy/prometheus"
-DASHBOARD = json.loads((DEPLOY / "grafana/sotto-signaling.json").read_text())
 RING_S = 1
 
 
@@ -28,22 +26,15 @@ def get(port, path):
         return answer.read().decode()
 
 
-class MetricsTest(OperatedTest):
+class MetricsTest(Exposition, OperatedTest):
     def setUp(self):
         super().setUp()
         self.port = free_port()
         self.start(f'[metrics]\nlisten = "127.0.0.1:{self.port}"\n'
                    f"[calls]\nring_s = {RING_S}\nnotice_interval_s = 1\n")
 
-    def scrape(self):
-        """Each series, as 'name{label="value"}', and its value."""
-        time.sleep(0.15)  # what was collected just before would be answered
-        series = {}
-        for line in get(self.port, "/metrics").splitlines():
-            if not line.startswith("#"):
-                name, value = line.rsplit(" ", 1)
-                series[name] = float(value)
-        return series
+    def exposition(self):
+        return get(self.port, "/metrics")
 
     def assert_grows(self, before, wanted):
         """Waits until series have grown by so much, and by no more."""
@@ -143,21 +134,20 @@ class Scrapes(MetricsTest):
             caller = self.device(f"caller-{i}")
             caller.call(f"recipient-{i}", EpochKey(f"recipient-{i}").token())
         self.assertEqual(set(self.scrape()), before)
-        text = get(self.port, "/metrics")
+        text = self.exposition()
         for name in ("alice", "caller-", "recipient-", "127.0.0.1"):
             self.assertNotIn(name, text)
 
     def test_promtool_has_nothing_to_object(self):
-        checked = subprocess.run(["promtool", "check", "metrics"], input=get(self.port, "/metrics"),
-                                 text=True, capture_output=True, timeout=60)
-        self.assertEqual((checked.returncode, checked.stdout + checked.stderr), (0, ""))
+        self.check_with_promtool()
 
 
-class Prometheus(MetricsTest):
+class Prometheus(Deployed, MetricsTest):
     """Scraped every second by a Prometheus with the deployed configuration, but for its pace."""
 
     def setUp(self):
         super().setUp()
+        self.load("sotto-signaling", "sotto_signaling_")
         folder = self.folder.path / "prometheus"
         folder.mkdir()
         shutil.copy(DEPLOY / "sotto-signaling.rules.yml", folder)
@@ -176,14 +166,8 @@ class Prometheus(MetricsTest):
         self.addCleanup(self.prometheus.wait)
         self.addCleanup(self.prometheus.terminate)
 
-    def ask(self, path, **fields):
-        answer = json.loads(get(self.web, f"{path}?{urllib.parse.urlencode(fields)}"))
-        self.assertEqual(answer["status"], "success", answer)
-        return answer["data"]
-
-    def values(self, expression):
-        return [float(sample["value"][1])
-                for sample in self.ask("/api/v1/query", query=expression)["result"]]
+    def get_from_prometheus(self, path):
+        return get(self.web, path)
 
     def is_up(self):
         try:
@@ -207,41 +191,8 @@ class Prometheus(MetricsTest):
         self.check_dashboard()
         rate = 'sum(rate(sotto_signaling_calls_placed_total[8s]))'
         self.assertAlmostEqual(self.values(rate)[0], calls / 8, delta=calls / 16)
-        self.check_rules()
-
-    def check_dashboard(self):
-        expressions = [(panel["title"], target["expr"]) for panel in DASHBOARD["panels"]
-                       for target in panel.get("targets", ())]
-        expressions += [(variable["name"], variable["definition"].split("(")[1].split(",")[0])
-                        for variable in DASHBOARD["templating"]["list"] if variable["type"] == "query"]
-        self.assertGreater(len(expressions), 40)
-        for title, expression in expressions:
-            with self.subTest(title, query=expression):
-                query = expression.replace("$__rate_interval", "8s").replace("$instance", ".*")
-                values = self.values(query)
-                self.assertTrue(values, "no data")
-                self.assertTrue(all(math.isfinite(value) for value in values), values)
-        for annotation in DASHBOARD["annotations"]["list"]:
-            # It may well be that nothing was started lately: that it can be asked is enough.
-            self.values(annotation["expr"].replace("$instance", ".*"))
-
-    def check_rules(self):
-        rules = [rule for group in self.ask("/api/v1/rules")["groups"] for rule in group["rules"]]
-        self.assertGreater(len(rules), 15)
-        for rule in rules:
-            self.assertEqual(rule["health"], "ok", rule)
-            if rule["type"] == "recording":
-                self.assertTrue(self.values(rule["name"]), rule["name"])
-        # There is no relay here, and those alerts are on their way; no others.
-        self.assertEqual({rule["name"] for rule in rules
-                          if rule["type"] == "alerting" and rule["state"] != "inactive"},
-                         {"SottoSignalingNoRelay", "SottoSignalingRelayDown"})
-        # Every metric that rules and dashboard name is there.
-        named = set(re.findall(r"sotto_signaling_\w+|process_\w+",
-                               (DEPLOY / "sotto-signaling.rules.yml").read_text() +
-                               json.dumps(DASHBOARD)))
-        there = set(self.ask("/api/v1/label/__name__/values"))
-        self.assertEqual(named - there, set())
+        # There is no relay here.
+        self.check_rules({"SottoSignalingNoRelay", "SottoSignalingRelayDown"})
         self.assertLess(max(self.values("scrape_samples_scraped")), 500)
 
 
