@@ -1,21 +1,13 @@
 // Lists of the service Admin as their readers see them: through an AdminServer's socket, with a
 // real TURN server behind it and a thread in control's place.
-#include <fmt/format.h>
 #include <gmock/gmock.h>
-#include <grpcpp/create_channel.h>
-
-#include <filesystem>
-#include <future>
-#include <thread>
 
 #include "dataplane/observe/fake_explainer.h"
 #include "dataplane/observe/fake_relay_view.h"
-#include "dataplane/relayd/admin_server.h"
 #include "dataplane/relayd/admin_service.h"
 #include "dataplane/relayd/allocation_id.h"
 #include "dataplane/relayd/list_stream.h"
-#include "relay/auth/credential.h"
-#include "relay/turn/test_client.h"
+#include "dataplane/relayd/served_relay.h"
 
 namespace sotto::dataplane {
 namespace {
@@ -24,148 +16,65 @@ namespace api = relay::v1;
 using testing::HasSubstr;
 using namespace std::chrono_literals;
 
-constexpr std::string_view kSecret = "a-shared-secret";
 constexpr uint32_t kMany = 100'000;
-
-relay::ServerOptions Options() {
-  relay::ServerOptions options;
-  options.realm = "example.org";
-  options.listen = {*relay::TransportAddress::Parse("192.0.2.10:3478")};
-  options.relay_addresses = {*relay::IpAddress::Parse("192.0.2.10"),
-                             *relay::IpAddress::Parse("192.0.2.11")};
-  options.relay_ports = {4096, 65535};
-  options.auth.shared_secrets = {std::string(kSecret)};
-  options.limits.max_allocations = kMany;
-  // Time stands still here, so that nothing flows back.
-  options.limits.unauthenticated_excess_burst = UINT32_MAX;
-  options.limits.allocations_per_prefix = 0;
-  return options;
-}
 
 RelaydConfig Config() {
   RelaydConfig config;
-  config.server = Options();
+  config.server = ServedRelay::Options();
+  config.server.relay_addresses.push_back(*relay::IpAddress::Parse("192.0.2.11"));
+  config.server.relay_ports = {4096, 65535};
+  config.server.limits.max_allocations = kMany;
   return config;
 }
 
 class AdminListsTest : public testing::Test {
  protected:
-  explicit AdminListsTest(AdminOptions options = {})
-      : folder_(testing::TempDir() + "sotto-lists-XXXXXX"), server_(Options(), plane_) {
-    EXPECT_NE(mkdtemp(folder_.data()), nullptr);
-    AdminServerOptions admin;
-    admin.socket = {.path = folder_ + "/relayd.sock"};
-    admin_ = *AdminServer::Open(admin, tasks_);
-    admin_->Add(std::make_unique<AdminService>(options, relay_, explainer_, capture_, running_,
-                                               admin_->requests()));
+  AdminListsTest() {
+    relay_.admin().Add(std::make_unique<AdminService>(AdminOptions(), view_, explainer_, capture_,
+                                                      running_, relay_.admin().requests()));
   }
-  ~AdminListsTest() override {
-    Stop();
-    admin_.reset();
-    std::filesystem::remove_all(folder_);
-  }
-  void Stop() {
-    stop_ = true;
-    if (control_.joinable()) control_.join();
-  }
-  // From here on the server is control's.
-  void Serve() {
-    std::promise<void> served;
-    control_ = std::thread([this, &served] {
-      EXPECT_TRUE(admin_->Serve(server_, now_).ok());
-      served.set_value();
-      while (!stop_) {
-        const size_t ran = tasks_.Run(server_, now_, 1);
-        tasks_run_ += ran;
-        if (ran == 0) std::this_thread::sleep_for(50us);
-      }
-      admin_->Stop(server_, now_);
-    });
-    served.get_future().wait();
-  }
-  void AllocateAs(const std::string& name) {
-    const std::string username = fmt::format("{}:{}", now_.unix_s + 1000, name);
-    relay::TestClient client(server_,
-                             {*relay::TransportAddress::Parse("203.0.113.99:5000"),
-                              *relay::TransportAddress::Parse("192.0.2.10:3478")},
-                             username, relay::MintTimeLimitedPassword(kSecret, username));
-    ASSERT_TRUE(client.Allocate(now_).success());
-  }
+  ~AdminListsTest() override { relay_.Stop(); }
+
   void Allocate(uint32_t count) {
     for (uint32_t i = 0; i < count; ++i) {
-      const std::string username = fmt::format("{}:user{}", now_.unix_s + 1000, i % 1000);
-      const auto port = static_cast<uint16_t>(1024 + i % 60000);
-      relay::TestClient client(
-          server_,
-          {{relay::IpAddress::V4(203, 0, static_cast<uint8_t>(i / 60000), 5), port},
-           *relay::TransportAddress::Parse("192.0.2.10:3478")},
-          username, relay::MintTimeLimitedPassword(kSecret, username));
-      ASSERT_TRUE(client.Allocate(now_).success()) << i;
+      relay::TestClient client = relay_.Client(fmt::format("user{}", i % 1000));
+      ASSERT_TRUE(client.Allocate(ServedRelay::kNow).success()) << i;
     }
   }
-  std::unique_ptr<api::Admin::Stub> Stub() const {
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    // A window that stays small, so that who doesn't read is noticed soon.
-    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-    return api::Admin::NewStub(grpc::CreateCustomChannel(
-        "unix:" + folder_ + "/relayd.sock", grpc::InsecureChannelCredentials(), arguments));
-  }
-  static std::unique_ptr<grpc::ClientContext> Context() {
-    auto context = std::make_unique<grpc::ClientContext>();
-    context->set_deadline(std::chrono::system_clock::now() + 120s);
-    context->set_wait_for_ready(true);
-    return context;
-  }
+  std::unique_ptr<api::Admin::Stub> Stub() const { return api::Admin::NewStub(relay_.Connect()); }
   // All that a list answers, and how it ended.
   grpc::Status List(const api::AllocationFilter& filter, std::vector<api::Allocation>& out) {
     const auto stub = Stub();
-    const auto context = Context();
+    const auto context = ServedRelay::Context();
     const auto stream = stub->ListAllocations(context.get(), filter);
     for (api::Allocation one; stream->Read(&one);) out.push_back(std::move(one));
     return stream->Finish();
   }
-  // Of the lists, what control ran by now: counted on control, where a task that was heard of is
-  // over.
-  size_t TasksRun() {
-    const auto ran = std::make_shared<std::promise<size_t>>();
-    std::future<size_t> lists = ran->get_future();
-    EXPECT_TRUE(tasks_.Post([this, ran, counts = counts_++](relay::Server&, const relay::Now&) {
-      ran->set_value(tasks_run_ - counts);
-    }));
-    return lists.get();
-  }
-  // The same when they have come to a rest.
+  // What control ran once the lists have come to a rest.
   size_t TasksAtRest() {
-    for (size_t last = TasksRun();;) {
+    for (size_t last = relay_.TasksRun();;) {
       std::this_thread::sleep_for(300ms);
-      const size_t now = TasksRun();
+      const size_t now = relay_.TasksRun();
       if (now == last) return last;
       last = now;
     }
   }
 
-  std::string folder_;
-  const relay::Now now_{.monotonic_ms = 5'000'000, .unix_s = 1'800'000'000};
-  FakeRelayView relay_;
+  TestFolder folder_;
+  FakeRelayView view_;
   FakeExplainer explainer_;
   PacketCapture capture_{{}, {}, 1500, {.now = [] { return CaptureMoment(); }}};
   RunningConfig running_ = *RunningConfig::Load("relayd.toml", Config());
-  relay::NullForwardingPlane plane_;
-  relay::Server server_;
-  ControlTasks tasks_{4096, [] {}};
-  std::unique_ptr<AdminServer> admin_;
-  std::atomic<bool> stop_ = false;
-  std::atomic<size_t> tasks_run_ = 0;
-  size_t counts_ = 0;  // of tasks_run_, those that counted
-  std::thread control_;
+  // One task at a time, so that what each does shows.
+  ServedRelay relay_{folder_.Of("relayd.sock"), Config().server, AdminServerOptions().max_requests,
+                     /*tasks_at_once=*/1};
 };
 
 TEST_F(AdminListsTest, AHundredThousandCostWhatOneBatchDoesHoweverSlowTheReader) {
   Allocate(kMany);
-  Serve();
+  relay_.Serve();
   const auto stub = Stub();
-  const auto context = Context();
+  const auto context = ServedRelay::Context();
   const auto stream = stub->ListAllocations(context.get(), {});
   api::Allocation one;
   ASSERT_TRUE(stream->Read(&one));
@@ -188,14 +97,14 @@ TEST_F(AdminListsTest, AHundredThousandCostWhatOneBatchDoesHoweverSlowTheReader)
 
 TEST_F(AdminListsTest, AFilterThatMatchesLittleLooksAtAllWithoutHoldingControlUp) {
   Allocate(20'000);
-  Serve();
+  relay_.Serve();
   api::AllocationFilter filter;
   filter.set_client("203.0.0.5:1030");
   std::vector<api::Allocation> found;
   ASSERT_TRUE(List(filter, found).ok());
   ASSERT_EQ(found.size(), 1u);
   EXPECT_EQ(found[0].user(), "user6");
-  EXPECT_GE(TasksRun(), 20'000 / ListBounds::kPlacesAtOnce);
+  EXPECT_GE(relay_.TasksRun(), 20'000 / ListBounds::kPlacesAtOnce);
 
   filter.Clear();
   filter.set_user("user7");
@@ -203,21 +112,21 @@ TEST_F(AdminListsTest, AFilterThatMatchesLittleLooksAtAllWithoutHoldingControlUp
   ASSERT_TRUE(List(filter, found).ok());
   EXPECT_EQ(found.size(), 20u);
 
-  const size_t before = TasksRun();
+  const size_t before = relay_.TasksRun();
   filter.Clear();
   filter.set_id(found.back().id());
   found.clear();
   ASSERT_TRUE(List(filter, found).ok());
   ASSERT_EQ(found.size(), 1u);
   EXPECT_EQ(found[0].id(), filter.id());
-  EXPECT_EQ(TasksRun() - before, 1u);
+  EXPECT_EQ(relay_.TasksRun() - before, 1u);
 }
 
 // Names are the clients': a list must neither end at one nor do to a terminal what it says.
 TEST_F(AdminListsTest, ANameThatIsNoTextIsShownAndFound) {
   Allocate(10);
-  AllocateAs("bad\xff\xfe\x1b[2J");
-  Serve();
+  ASSERT_TRUE(relay_.Client("bad\xff\xfe\x1b[2J").Allocate(ServedRelay::kNow).success());
+  relay_.Serve();
   std::vector<api::Allocation> found;
   ASSERT_TRUE(List({}, found).ok());
   ASSERT_EQ(found.size(), 11u);
@@ -231,7 +140,7 @@ TEST_F(AdminListsTest, ANameThatIsNoTextIsShownAndFound) {
 
 TEST_F(AdminListsTest, ALimitEndsTheListThere) {
   Allocate(1000);
-  Serve();
+  relay_.Serve();
   for (const uint32_t limit : {1u, 255u, 256u, 257u, 600u, 1000u, 2000u}) {
     api::AllocationFilter filter;
     filter.set_limit(limit);
@@ -243,10 +152,10 @@ TEST_F(AdminListsTest, ALimitEndsTheListThere) {
 
 TEST_F(AdminListsTest, AReaderThatGoesAwayLeavesRoomForTheNext) {
   Allocate(5000);
-  Serve();
+  relay_.Serve();
   const auto stub = Stub();
   for (int i = 0; i < 40; ++i) {
-    const auto context = Context();
+    const auto context = ServedRelay::Context();
     const auto stream = stub->ListAllocations(context.get(), {});
     api::Allocation one;
     ASSERT_TRUE(stream->Read(&one)) << i;
@@ -261,12 +170,12 @@ TEST_F(AdminListsTest, AReaderThatGoesAwayLeavesRoomForTheNext) {
 
 TEST_F(AdminListsTest, OneListTooManyIsRefused) {
   Allocate(5000);
-  Serve();
+  relay_.Serve();
   const auto stub = Stub();
   std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
   std::vector<std::unique_ptr<grpc::ClientReader<api::Allocation>>> open;
   for (size_t i = 0; i < AdminOptions().max_lists; ++i) {
-    contexts.push_back(Context());
+    contexts.push_back(ServedRelay::Context());
     open.push_back(stub->ListAllocations(contexts.back().get(), {}));
     api::Allocation one;
     ASSERT_TRUE(open.back()->Read(&one)) << i;
@@ -283,29 +192,26 @@ TEST_F(AdminListsTest, OneListTooManyIsRefused) {
 
 TEST_F(AdminListsTest, EndsWithTheRelay) {
   Allocate(5000);
-  Serve();
+  relay_.Serve();
   const auto stub = Stub();
-  const auto context = Context();
+  const auto context = ServedRelay::Context();
   const auto stream = stub->ListAllocations(context.get(), {});
   api::Allocation one;
   ASSERT_TRUE(stream->Read(&one));
-  Stop();
+  relay_.Stop();
   while (stream->Read(&one)) {
   }
   EXPECT_FALSE(stream->Finish().ok());
 }
 
 TEST_F(AdminListsTest, DetailsSayWhichChannelsAreFused) {
-  const std::string username = fmt::format("{}:user", now_.unix_s + 1000);
-  relay::TestClient client(server_,
-                           {{relay::IpAddress::V4(203, 0, 113, 5), 4000},
-                            *relay::TransportAddress::Parse("192.0.2.10:3478")},
-                           username, relay::MintTimeLimitedPassword(kSecret, username));
-  ASSERT_TRUE(client.Allocate(now_).success());
-  ASSERT_TRUE(client.Bind(now_, 0x4001, *relay::TransportAddress::Parse("8.8.8.8:53")).success());
-  ASSERT_TRUE(client.Bind(now_, 0x4002, *relay::TransportAddress::Parse("8.8.4.4:53")).success());
-  relay_.fused = {{0, 0x4002}};
-  Serve();
+  relay::TestClient client = relay_.Client("user");
+  const relay::Now now = ServedRelay::kNow;
+  ASSERT_TRUE(client.Allocate(now).success());
+  ASSERT_TRUE(client.Bind(now, 0x4001, *relay::TransportAddress::Parse("8.8.8.8:53")).success());
+  ASSERT_TRUE(client.Bind(now, 0x4002, *relay::TransportAddress::Parse("8.8.4.4:53")).success());
+  view_.fused = {{0, 0x4002}};
+  relay_.Serve();
   api::AllocationFilter filter;
   filter.set_details(true);
   std::vector<api::Allocation> found;

@@ -1,19 +1,12 @@
 // Explain and Capture as their callers see them: through an AdminServer's socket, with a thread in
 // control's place, and bursts of a worker that the test makes.
 #include <gmock/gmock.h>
-#include <grpcpp/create_channel.h>
-
-#include <filesystem>
-#include <future>
-#include <thread>
 
 #include "dataplane/observe/fake_explainer.h"
 #include "dataplane/observe/fake_relay_view.h"
-#include "dataplane/relayd/admin_server.h"
 #include "dataplane/relayd/admin_service.h"
 #include "dataplane/relayd/allocation_id.h"
-#include "relay/auth/credential.h"
-#include "relay/turn/test_client.h"
+#include "dataplane/relayd/served_relay.h"
 
 namespace sotto::dataplane {
 namespace {
@@ -23,16 +16,11 @@ using testing::HasSubstr;
 using testing::StartsWith;
 using namespace std::chrono_literals;
 
-constexpr std::string_view kSecret = "a-shared-secret";
 constexpr std::string_view kSectionHeader("\x0a\x0d\x0d\x0a", 4);
 
 RelaydConfig Config() {
   RelaydConfig config;
-  relay::ServerOptions& options = config.server;
-  options.realm = "example.org";
-  options.listen = {*relay::TransportAddress::Parse("192.0.2.10:3478")};
-  options.relay_addresses = {*relay::IpAddress::Parse("192.0.2.10")};
-  options.auth.shared_secrets = {std::string(kSecret)};
+  config.server = ServedRelay::Options();
   return config;
 }
 
@@ -50,54 +38,23 @@ std::vector<uint8_t> FrameFrom(const relay::TransportAddress& client) {
 
 class AdminPacketsTest : public testing::Test {
  protected:
-  AdminPacketsTest()
-      : folder_(testing::TempDir() + "sotto-packets-XXXXXX"), server_(Config().server, plane_) {
-    EXPECT_NE(mkdtemp(folder_.data()), nullptr);
-    AdminServerOptions admin;
-    admin.socket = {.path = folder_ + "/relayd.sock"};
-    admin_ = *AdminServer::Open(admin, tasks_);
-    admin_->Add(std::make_unique<AdminService>(AdminOptions(), relay_, explainer_, capture_,
-                                               running_, admin_->requests()));
-    const std::string username = "1800001000:somebody";
-    relay::TestClient client(server_, {kClient, *relay::TransportAddress::Parse("192.0.2.10:3478")},
-                             username, relay::MintTimeLimitedPassword(kSecret, username));
-    EXPECT_TRUE(client.Allocate(now_).success());
-    server_.ForEachAllocation(0, UINT32_MAX, false, [this](const relay::AllocationInfo& info) {
-      leg_ = info.id;
+  AdminPacketsTest() {
+    AdminServer& admin = relay_.admin();
+    admin.Add(std::make_unique<AdminService>(AdminOptions(), view_, explainer_, capture_, running_,
+                                             admin.requests()));
+    EXPECT_TRUE(relay_.Client("somebody", kClient).Allocate(ServedRelay::kNow).success());
+    const auto look = [this](const relay::AllocationInfo& info) {
+      explainer_.leg = info.id;
       allocation_ = OperatorId(info);
-    });
-    explainer_.leg = leg_;
-    std::promise<void> served;
-    control_ = std::thread([this, &served] {
-      EXPECT_TRUE(admin_->Serve(server_, now_).ok());
-      served.set_value();
-      while (!stop_) {
-        if (tasks_.Run(server_, now_, 64) == 0) std::this_thread::sleep_for(50us);
-      }
-      admin_->Stop(server_, now_);
-    });
-    served.get_future().wait();
-    stub_ = api::Admin::NewStub(grpc::CreateChannel("unix:" + folder_ + "/relayd.sock",
-                                                    grpc::InsecureChannelCredentials()));
+    };
+    relay_.server().ForEachAllocation(0, UINT32_MAX, false, look);
+    relay_.Serve();
+    stub_ = api::Admin::NewStub(relay_.Connect());
   }
-  ~AdminPacketsTest() override {
-    Stop();
-    admin_.reset();
-    std::filesystem::remove_all(folder_);
-  }
-  void Stop() {
-    stop_ = true;
-    if (control_.joinable()) control_.join();
-  }
-  static std::unique_ptr<grpc::ClientContext> Context() {
-    auto context = std::make_unique<grpc::ClientContext>();
-    context->set_deadline(std::chrono::system_clock::now() + 60s);
-    context->set_wait_for_ready(true);
-    return context;
-  }
+  ~AdminPacketsTest() override { relay_.Stop(); }
   // How a capture ends that is asked for.
   grpc::Status Capture(const api::CaptureRequest& request, api::CaptureChunk* last = nullptr) {
-    const auto context = Context();
+    const auto context = ServedRelay::Context();
     const auto stream = stub_->Capture(context.get(), request);
     api::CaptureChunk chunk;
     while (stream->Read(&chunk)) {
@@ -123,9 +80,8 @@ class AdminPacketsTest : public testing::Test {
   }
 
   const relay::TransportAddress kClient = *relay::TransportAddress::Parse("203.0.113.5:40001");
-  std::string folder_;
-  const relay::Now now_{.monotonic_ms = 5'000'000, .unix_s = 1'800'000'000};
-  FakeRelayView relay_;
+  TestFolder folder_;
+  FakeRelayView view_;
   FakeExplainer explainer_;
   CaptureTap tap_;
   std::atomic<uint64_t> tick_ = 0;  // nanoseconds
@@ -133,15 +89,9 @@ class AdminPacketsTest : public testing::Test {
                            return CaptureMoment{tick_, 1};
                          }}};
   RunningConfig running_ = *RunningConfig::Load("relayd.toml", Config());
-  relay::NullForwardingPlane plane_;
-  relay::Server server_;
-  relay::LegId leg_ = 0;
+  ServedRelay relay_{folder_.Of("relayd.sock")};
   uint64_t allocation_ = 0;
   uint64_t ms_ = 1000;
-  ControlTasks tasks_{4096, [] {}};
-  std::unique_ptr<AdminServer> admin_;
-  std::atomic<bool> stop_ = false;
-  std::thread control_;
   std::unique_ptr<api::Admin::Stub> stub_;
 };
 
@@ -156,7 +106,7 @@ TEST_F(AdminPacketsTest, AnExplanationIsToldWhole) {
   request.set_frame(std::string("\0\xff", 2));
   request.set_port("port0");
   api::Explanation answer;
-  auto context = Context();
+  auto context = ServedRelay::Context();
   ASSERT_TRUE(stub_->Explain(context.get(), request, &answer).ok());
   EXPECT_EQ(explainer_.frame, (std::vector<uint8_t>{0, 0xff}));
   EXPECT_EQ(explainer_.port, "port0");
@@ -176,14 +126,14 @@ TEST_F(AdminPacketsTest, AnExplanationIsToldWhole) {
                                   .drop_reason = DropReason::kPortClosed,
                                   .frame = {},
                                   .port = {}};
-  context = Context();
+  context = ServedRelay::Context();
   ASSERT_TRUE(stub_->Explain(context.get(), request, &answer).ok());
   EXPECT_EQ(answer.verdict(), "drop");
   EXPECT_EQ(answer.drop_reason(), "port_closed");
   EXPECT_EQ(answer.path(), "");
 
   explainer_.answer = absl::NotFoundError("there is no port port0");
-  context = Context();
+  context = ServedRelay::Context();
   const grpc::Status status = stub_->Explain(context.get(), request, &answer);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
   EXPECT_EQ(status.error_message(), "there is no port port0");
@@ -192,7 +142,7 @@ TEST_F(AdminPacketsTest, AnExplanationIsToldWhole) {
 TEST_F(AdminPacketsTest, ACaptureIsAFileFromItsFirstChunkOn) {
   api::CaptureRequest request;
   request.set_max_packets(2);
-  const auto context = Context();
+  const auto context = ServedRelay::Context();
   const auto stream = stub_->Capture(context.get(), request);
   api::CaptureChunk chunk;
   ASSERT_TRUE(stream->Read(&chunk));
@@ -270,7 +220,7 @@ TEST_F(AdminPacketsTest, WhatCantBeCapturedIsSaid) {
 }
 
 TEST_F(AdminPacketsTest, OneAtATimeAndTheNextWhenItIsCancelled) {
-  const auto context = Context();
+  const auto context = ServedRelay::Context();
   const auto stream = stub_->Capture(context.get(), {});
   api::CaptureChunk chunk;
   ASSERT_TRUE(stream->Read(&chunk));
@@ -298,7 +248,7 @@ TEST_F(AdminPacketsTest, AReaderThatStallsCostsPacketsAlone) {
   api::CaptureRequest request;
   request.set_payload(true);
   request.set_max_packets(1'000'000);
-  const auto context = Context();
+  const auto context = ServedRelay::Context();
   const auto stream = stub_->Capture(context.get(), request);
   WaitUntil([this] { return tap_.armed(); });
   const std::vector<uint8_t> frame = FrameFrom(kClient);
@@ -321,13 +271,13 @@ TEST_F(AdminPacketsTest, AReaderThatStallsCostsPacketsAlone) {
 }
 
 TEST_F(AdminPacketsTest, AStoppingRelayEndsItWithWhatThereIs) {
-  const auto context = Context();
+  const auto context = ServedRelay::Context();
   const auto stream = stub_->Capture(context.get(), {});
   api::CaptureChunk chunk;
   ASSERT_TRUE(stream->Read(&chunk));
   Burst(FrameFrom(kClient));
   const auto began = std::chrono::steady_clock::now();
-  Stop();
+  relay_.Stop();
   while (stream->Read(&chunk)) {
   }
   EXPECT_EQ(chunk.packets(), 1u);

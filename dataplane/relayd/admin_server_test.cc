@@ -4,22 +4,19 @@
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
-#include <grpcpp/create_channel.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <filesystem>
 #include <fstream>
 #include <future>
 #include <map>
 #include <thread>
 
 #include "dataplane/relayd/call_control.h"
-#include "relay/auth/credential.h"
+#include "dataplane/relayd/served_relay.h"
 #include "relay/daemon/config_file.h"
-#include "relay/turn/test_client.h"
 
 namespace sotto::dataplane {
 namespace {
@@ -31,128 +28,54 @@ using testing::IsEmpty;
 using testing::SizeIs;
 using namespace std::chrono_literals;
 
-struct RelayOptions {
-  AdminServerOptions admin;
-  CallControlOptions call_control;
-};
-
-constexpr std::string_view kSecret = "a-shared-secret";
-
 relay::ServerOptions CallOptions() {
-  relay::ServerOptions options;
-  options.realm = "example.org";
-  options.listen = {*relay::TransportAddress::Parse("192.0.2.10:3478")};
-  options.relay_addresses = {*relay::IpAddress::Parse("192.0.2.10")};
-  options.auth.shared_secrets = {std::string(kSecret)};
+  relay::ServerOptions options = ServedRelay::Options();
   options.peers.kind = relay::PeerPolicyKind::kCall;
-  // Time stands still here, so that nothing flows back.
-  options.limits.unauthenticated_excess_burst = UINT32_MAX;
   return options;
 }
 
-// A relay without a dataplane: the thread of `control_` owns the TURN server.
-class Relay {
- public:
-  explicit Relay(RelayOptions options, relay::ServerOptions server = CallOptions())
-      : server_(std::move(server), plane_), tasks_(4096, [] {}) {
-    auto admin = AdminServer::Open(options.admin, tasks_);
-    if (!admin.ok()) {
-      ADD_FAILURE() << admin.status();
-      std::abort();
-    }
-    admin_ = *std::move(admin);
-    admin_->Add(std::make_unique<CallControlService>(options.call_control, admin_->requests()));
-    control_ = std::thread([this] {
-      EXPECT_TRUE(admin_->Serve(server_, now_).ok());
-      while (!stop_) {
-        if (!paused_ && tasks_.Run(server_, now_, 64) > 0) continue;
-        std::this_thread::sleep_for(100us);
-      }
-      admin_->Stop(server_, now_);
-    });
-  }
-  ~Relay() { Stop(); }
-  void Stop() {
-    stop_ = true;
-    if (control_.joinable()) control_.join();
-    admin_.reset();
-  }
-  // Requests wait from now on.
-  void Pause(bool paused) { paused_ = paused; }
+CallControlOptions Version() {
+  CallControlOptions options;
+  options.version = "1.2.3";
+  return options;
+}
 
-  // On control's thread.
-  template <typename Work>
-  void Do(const Work& work) {
-    std::promise<void> done;
-    ASSERT_TRUE(tasks_.Post([&](relay::Server& server, const relay::Now&) {
-      work(server);
-      done.set_value();
-    }));
-    done.get_future().wait();
+// With CallControl, served at once.
+class Relay : public ServedRelay {
+ public:
+  explicit Relay(std::string socket, const CallControlOptions& call_control = Version(),
+                 const relay::ServerOptions& server = CallOptions(),
+                 size_t max_requests = AdminServerOptions().max_requests)
+      : ServedRelay(std::move(socket), server, max_requests) {
+    admin().Add(std::make_unique<CallControlService>(call_control, admin().requests()));
+    Serve();
   }
+
   relay::TransportAddress Join(std::string_view leg) {
     relay::TransportAddress relayed;
-    Do([&](relay::Server& server) { relayed = Allocate(server, leg); });
+    Do([&](relay::Server&) { relayed = Allocate(leg); });
     return relayed;
   }
-  relay::TransportAddress Allocate(relay::Server& server, std::string_view leg) {
-    const std::string username = fmt::format("{}:{}", now_.unix_s + 1000, leg);
-    const auto port = static_cast<uint16_t>(1024 + clients_ % 60000);
-    relay::TestClient client(
-        server,
-        {{relay::IpAddress::V4(203, 0, static_cast<uint8_t>(clients_++ / 60000), 5), port},
-         *relay::TransportAddress::Parse("192.0.2.10:3478")},
-        username, relay::MintTimeLimitedPassword(kSecret, username));
-    const relay::Reply reply = client.Allocate(now_);
+  // On control's thread.
+  relay::TransportAddress Allocate(std::string_view leg) {
+    const relay::Reply reply = Client(leg).Allocate(kNow);
     EXPECT_TRUE(reply.success()) << leg << ": " << reply.error;
     return reply.success() ? reply.relayed().at(0) : relay::TransportAddress();
   }
-
- private:
-  relay::NullForwardingPlane plane_;
-  const relay::Now now_{.monotonic_ms = 5'000'000, .unix_s = 1'800'000'000};
-  relay::Server server_;
-  ControlTasks tasks_;
-  std::unique_ptr<AdminServer> admin_;
-  std::atomic<bool> stop_ = false;
-  std::atomic<bool> paused_ = false;
-  uint32_t clients_ = 0;
-  std::thread control_;
 };
 
 class AdminServerTest : public testing::Test {
  protected:
-  AdminServerTest() : folder_(testing::TempDir() + "sotto-admin-XXXXXX") {
-    EXPECT_NE(mkdtemp(folder_.data()), nullptr);
-    path_ = folder_ + "/relayd.sock";
-  }
-  ~AdminServerTest() override { std::filesystem::remove_all(folder_); }
-
-  RelayOptions Options() const {
-    RelayOptions options;
-    options.admin.socket = {.path = path_};
-    options.call_control.version = "1.2.3";
-    return options;
-  }
-  std::unique_ptr<api::CallControl::Stub> Stub() const {
-    // Each stub has a connection of its own.
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    // A window that stays small, so that who doesn't read is noticed soon.
-    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-    return api::CallControl::NewStub(
-        grpc::CreateCustomChannel("unix:" + path_, grpc::InsecureChannelCredentials(), arguments));
+  std::unique_ptr<api::CallControl::Stub> Stub(const Relay& relay) const {
+    return api::CallControl::NewStub(relay.Connect());
   }
 
-  std::string folder_;
-  std::string path_;
+  const TestFolder folder_;
+  const std::string path_ = folder_.Of("relayd.sock");
 };
 
 std::unique_ptr<grpc::ClientContext> Context(std::chrono::seconds deadline = 10s) {
-  auto context = std::make_unique<grpc::ClientContext>();
-  context->set_deadline(std::chrono::system_clock::now() + deadline);
-  context->set_wait_for_ready(true);
-  return context;
+  return ServedRelay::Context(deadline);
 }
 
 template <typename Request>
@@ -228,8 +151,8 @@ class Watch {
 };
 
 TEST_F(AdminServerTest, ArmsDisarmsAndEndsCalls) {
-  Relay relay(Options());
-  const auto stub = Stub();
+  Relay relay(path_);
+  const auto stub = Stub(relay);
   const std::string a = relay.Join("x/a").ToString();
   const std::string b = relay.Join("x/b").ToString();
   api::ArmCallResponse armed;
@@ -257,8 +180,8 @@ TEST_F(AdminServerTest, ArmsDisarmsAndEndsCalls) {
 }
 
 TEST_F(AdminServerTest, SaysWhatIsWrong) {
-  Relay relay(Options());
-  const auto stub = Stub();
+  Relay relay(path_);
+  const auto stub = Stub(relay);
   for (const std::string& name : {std::string(), std::string("x/a"), std::string(65, 'x')}) {
     api::Call call;
     for (const grpc::Status& status :
@@ -277,8 +200,8 @@ TEST_F(AdminServerTest, SaysWhatIsWrong) {
 TEST_F(AdminServerTest, ARelayWithoutCallsSaysSo) {
   relay::ServerOptions server = CallOptions();
   server.peers.kind = relay::PeerPolicyKind::kRelay;
-  Relay relay(Options(), server);
-  const auto stub = Stub();
+  Relay relay(path_, Version(), server);
+  const auto stub = Stub(relay);
   EXPECT_EQ(Arm(*stub, "x").error_code(), grpc::FAILED_PRECONDITION);
   api::Relay health;
   ASSERT_TRUE(stub->GetRelay(Context().get(), {}, &health).ok());
@@ -288,10 +211,10 @@ TEST_F(AdminServerTest, ARelayWithoutCallsSaysSo) {
 TEST_F(AdminServerTest, TellsOfItself) {
   relay::ServerOptions server = CallOptions();
   server.limits.max_allocations = 17;
-  Relay relay(Options(), server);
+  Relay relay(path_, Version(), server);
   relay.Join("x/a");
   api::Relay health;
-  ASSERT_TRUE(Stub()->GetRelay(Context().get(), {}, &health).ok());
+  ASSERT_TRUE(Stub(relay)->GetRelay(Context().get(), {}, &health).ok());
   EXPECT_EQ(health.version(), "1.2.3");
   EXPECT_EQ(health.realm(), "example.org");
   EXPECT_TRUE(health.call_policy());
@@ -302,8 +225,8 @@ TEST_F(AdminServerTest, TellsOfItself) {
 }
 
 TEST_F(AdminServerTest, WatchersSeeWhatStandsAndWhatChanges) {
-  Relay relay(Options());
-  const auto stub = Stub();
+  Relay relay(path_);
+  const auto stub = Stub(relay);
   const std::string a = relay.Join("x/a").ToString();
   Watch first(*stub);
   EXPECT_EQ(first.Next(), "standing x/a " + a);
@@ -323,13 +246,13 @@ TEST_F(AdminServerTest, WatchersSeeWhatStandsAndWhatChanges) {
 
 TEST_F(AdminServerTest, AWatcherSeesAllThatStandHoweverSmallItsQueue) {
   constexpr int kCalls = 3000;
-  RelayOptions options = Options();
-  options.call_control.max_watcher_events = 64;
-  Relay relay(options);
-  relay.Do([&](relay::Server& server) {
-    for (int i = 0; i < kCalls; ++i) relay.Allocate(server, fmt::format("call{}/a", i));
+  CallControlOptions options = Version();
+  options.max_watcher_events = 64;
+  Relay relay(path_, options);
+  relay.Do([&](relay::Server&) {
+    for (int i = 0; i < kCalls; ++i) relay.Allocate(fmt::format("call{}/a", i));
   });
-  const auto stub = Stub();
+  const auto stub = Stub(relay);
   Watch watch(*stub);
   std::map<std::string, int> seen;
   std::string event;
@@ -340,11 +263,11 @@ TEST_F(AdminServerTest, AWatcherSeesAllThatStandHoweverSmallItsQueue) {
 }
 
 TEST_F(AdminServerTest, AWatcherThatDoesNotReadIsEndedAndOthersGoOn) {
-  RelayOptions options = Options();
-  options.call_control.max_watcher_events = 1000;
-  Relay relay(options);
-  const auto idle_stub = Stub();
-  const auto stub = Stub();
+  CallControlOptions options = Version();
+  options.max_watcher_events = 1000;
+  Relay relay(path_, options);
+  const auto idle_stub = Stub(relay);
+  const auto stub = Stub(relay);
   Watch idle(*idle_stub);
   EXPECT_EQ(idle.Next(), "all standing");
   Watch reading(*stub);
@@ -354,7 +277,7 @@ TEST_F(AdminServerTest, AWatcherThatDoesNotReadIsEndedAndOthersGoOn) {
     relay.Do([&](relay::Server& server) {
       for (int i = 0; i < 50; ++i) {
         const std::string call = fmt::format("{}-{}", round, i);
-        relay.Allocate(server, call + "/a");
+        relay.Allocate(call + "/a");
         EXPECT_TRUE(server.EndCall(call, {.monotonic_ms = 5'000'000}).ok());
       }
     });
@@ -373,10 +296,10 @@ TEST_F(AdminServerTest, AWatcherThatDoesNotReadIsEndedAndOthersGoOn) {
 }
 
 TEST_F(AdminServerTest, HasABoundOnWatchersAndFreesTheirPlaces) {
-  RelayOptions options = Options();
-  options.call_control.max_watchers = 2;
-  Relay relay(options);
-  const auto stub = Stub();
+  CallControlOptions options = Version();
+  options.max_watchers = 2;
+  Relay relay(path_, options);
+  const auto stub = Stub(relay);
   Watch first(*stub);
   EXPECT_EQ(first.Next(), "all standing");
   {
@@ -396,10 +319,8 @@ TEST_F(AdminServerTest, HasABoundOnWatchersAndFreesTheirPlaces) {
 }
 
 TEST_F(AdminServerTest, HasABoundOnRequests) {
-  RelayOptions options = Options();
-  options.admin.max_requests = 3;
-  Relay relay(options);
-  const auto stub = Stub();
+  Relay relay(path_, Version(), CallOptions(), /*max_requests=*/3);
+  const auto stub = Stub(relay);
   ASSERT_TRUE(Arm(*stub, "x").ok());
   relay.Pause(true);
   std::vector<std::future<grpc::Status>> waiting;
@@ -422,13 +343,13 @@ TEST_F(AdminServerTest, HasABoundOnRequests) {
 }
 
 TEST_F(AdminServerTest, StopsUnderLoadWithAnAnswerForEverybody) {
-  Relay relay(Options());
+  Relay relay(path_);
   std::atomic<bool> stop = false;
   std::atomic<int> answered = 0, unexpected = 0;
   std::vector<std::thread> clients;
   for (int i = 0; i < 8; ++i) {
     clients.emplace_back([&, i] {
-      const auto stub = Stub();
+      const auto stub = Stub(relay);
       while (!stop) {
         grpc::ClientContext context;
         context.set_deadline(std::chrono::system_clock::now() + 5s);
@@ -443,7 +364,7 @@ TEST_F(AdminServerTest, StopsUnderLoadWithAnAnswerForEverybody) {
       }
     });
   }
-  const auto stub = Stub();
+  const auto stub = Stub(relay);
   Watch watch(*stub);
   EXPECT_EQ(watch.Next(), "all standing");
   while (answered < 100) std::this_thread::sleep_for(1ms);
@@ -459,16 +380,16 @@ TEST_F(AdminServerTest, StopsUnderLoadWithAnAnswerForEverybody) {
 }
 
 TEST_F(AdminServerTest, AnEndedWatchIsEndedWhileItIsBeingTold) {
-  Relay relay(Options());
-  relay.Do([&](relay::Server& server) {
-    for (int i = 0; i < 2000; ++i) relay.Allocate(server, fmt::format("call{}/a", i));
+  Relay relay(path_);
+  relay.Do([&](relay::Server&) {
+    for (int i = 0; i < 2000; ++i) relay.Allocate(fmt::format("call{}/a", i));
   });
   for (int i = 0; i < 50; ++i) {
-    const auto stub = Stub();
+    const auto stub = Stub(relay);
     Watch watch(*stub);
     for (int j = 0; j < i; ++j) EXPECT_THAT(watch.Next(), HasSubstr("standing"));
   }
-  EXPECT_TRUE(Arm(*Stub(), "x").ok());
+  EXPECT_TRUE(Arm(*Stub(relay), "x").ok());
 }
 
 class UnixListenerTest : public AdminServerTest {
@@ -510,7 +431,7 @@ TEST_F(UnixListenerTest, ReplacesASocketThatIsLeftAndNothingElse) {
     EXPECT_THAT(std::string(third.status().message()), HasSubstr("isn't a socket"));
   }
   EXPECT_TRUE(std::filesystem::is_regular_file(path_));
-  const auto nowhere = UnixListener::Open({.path = folder_ + "/none/x.sock"});
+  const auto nowhere = UnixListener::Open({.path = folder_.Of("none/x.sock")});
   EXPECT_THAT(std::string(nowhere.status().message()), HasSubstr("make its folder"));
 }
 
