@@ -276,15 +276,14 @@ TEST_F(AdminPacketsTest, AStoppingRelayEndsItWithWhatThereIs) {
   api::CaptureChunk chunk;
   ASSERT_TRUE(stream->Read(&chunk));
   Burst(FrameFrom(kClient));
-  const auto began = std::chrono::steady_clock::now();
   relay_.Stop();
   while (stream->Read(&chunk)) {
   }
   EXPECT_EQ(chunk.packets(), 1u);
   const grpc::Status status = stream->Finish();
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  // It ended by itself: the stop would have cut it off after a while, without a word.
   EXPECT_THAT(status.error_message(), HasSubstr("stopping"));
-  EXPECT_LT(std::chrono::steady_clock::now() - began, 900ms) << "the stop had to wait for it";
 }
 
 }  // namespace

@@ -370,7 +370,7 @@ TEST_F(AdminServerTest, StopsUnderLoadWithAnAnswerForEverybody) {
   while (answered < 100) std::this_thread::sleep_for(1ms);
   const auto begin = std::chrono::steady_clock::now();
   relay.Stop();
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, 3s);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 10s);
   EXPECT_EQ(watch.Next(), "");
   EXPECT_EQ(watch.Finish().error_code(), grpc::UNAVAILABLE);
   EXPECT_FALSE(std::filesystem::exists(path_));
