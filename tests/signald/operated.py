@@ -17,6 +17,7 @@ from device import Device, PUT_EPOCH_KEY
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ["SOTTO_BIN"])
 SOTTOCTL = BIN / "sottoctl"
+SANITIZED = bool(os.environ.get("SOTTO_SANITIZED"))
 DONE, REFUSED, USAGE, NO_ANSWER, NOT_FOUND = range(5)
 
 

@@ -9,7 +9,7 @@ from operated import NO_ANSWER, REFUSED, SOTTOCTL, OperatedTest, free_port, make
 
 import signald_process
 import websocket_client
-from device import Device
+from device import HANG_UP, Device
 from websocket_client import WebSocket
 
 
@@ -94,17 +94,12 @@ class Reload(ReloadTest):
 
     def test_init_only_keys_are_named_and_kept(self):
         self.write((f"{self.folder.path}/signald.db", f"{self.folder.path}/other.db"),
-                   ('name = "relay"', 'name = "another"'),
-                   ('"a-long-secret"', '"another-long-secret"'),
                    more="[calls]\nring_s = 9\n")
         change = self.reload()
-        # With other relays, what they have comes into force with them.
-        self.assertEqual(change["init_only"],
-                         ["[calls] ring_s", "[relay] name", "[relay] secret", "[store] path"])
+        self.assertEqual(change["init_only"], ["[calls] ring_s", "[store] path"])
         self.assertEqual(change["reloadable"], [])
         self.assertIn('takes effect only at the next start. key="[calls] ring_s"',
                       self.daemon.read_log())
-        self.assertEqual(self.json("status")["relays"][0]["name"], "relay")
         self.assertEqual(self.reload()["init_only"], change["init_only"])
         self.assertFalse((self.folder.path / "other.db").exists())
 
@@ -118,6 +113,24 @@ class Reload(ReloadTest):
         self.assertIn(b"turn:192.0.2.99:3478", credential())
         for text in (self.daemon.read_log(), self.table("config", "show")):
             self.assertNotIn("long-secret", text)
+
+    def test_the_list_of_relays(self):
+        def names():
+            return [relay["name"] for relay in self.json("status")["relays"]]
+
+        alice = self.device("alice")
+        call = alice.call("bob")
+        self.write(more='[[relay]]\nname = "second"\ncontrol = "unix:/nowhere/2.sock"\n'
+                        'urls = ["turn:192.0.2.2"]\nsecret = "a-second-secret"\n')
+        self.assertEqual(self.reload()["reloadable"],
+                         [f"[relay] {key}" for key in ("control", "name", "secret", "urls")])
+        self.assertEqual(names(), ["relay", "second"])
+        self.write(('name = "relay"', 'name = "another"'))
+        self.assertEqual(self.reload()["init_only"], [])
+        self.assertEqual(names(), ["another"])
+        # The call that was placed with a relay that is there no more.
+        alice.done(HANG_UP, {1: call})
+        alice.call("bob")
 
     def test_identity_keys_and_issuer(self):
         def identity(key, *args):
@@ -195,6 +208,24 @@ class Certificates(ReloadTest):
         self.assertEqual((self.served("next-", path / "next-ca.crt"), self.served("", old_ca)),
                          (True, False))
         self.assertEqual(self.reload()["reloadable"], [])
+
+    def test_certificates_towards_relays(self):
+        path = self.folder.path
+        self.write(more=f'''[[relay]]
+name = "far"
+control = "127.0.0.1:{free_port()}"
+urls = ["turn:192.0.2.2"]
+secret = "a-second-secret"
+tls_ca = "{path}/ca.crt"
+tls_cert = "{path}/operator.crt"
+tls_key = "{path}/operator.key"
+''')
+        self.reload()
+        self.assertEqual(self.reload()["reloadable"], [])
+        (path / "operator.crt").write_bytes((path / "next-operator.crt").read_bytes())
+        self.assertIn('relay "far"', self.refused())
+        (path / "operator.key").write_bytes((path / "next-operator.key").read_bytes())
+        self.assertEqual(self.reload()["reloadable"], ["[relay] tls_cert"])
 
     def test_clients_certificates(self):
         alice = self.device("alice")

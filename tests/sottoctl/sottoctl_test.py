@@ -120,6 +120,32 @@ class Look(SottoctlTest):
             first.refresh(600)
         self.assertEqual(refused.exception.code, 437)
 
+    def test_allocations_end_by_what_they_are(self):
+        def mallory():
+            user, password = time_limited("mallory")
+            return self.client(user=user, password=password)
+        bystander, abusers = self.client(), [mallory() for _ in range(3)]
+        abusers[0].permit("198.51.100.18")
+        for args in ((), ("--limit", "1"), ("7", "--user", "mallory")):
+            self.run_ctl("allocations", "end", *args, code=2)
+        wrong = self.run_ctl("allocations", "end", "--user", "mallory", "--min-age", "9s",
+                             "--max-age", "3s", code=1)
+        self.assertIn("swap them", wrong.stderr)
+        of = ("allocations", "end", "--user", "mallory")
+        self.assertEqual(self.table(*of, "--dry-run"), "3 allocations would be ended.\n")
+        self.assertEqual(self.json(*of, "--peer", "198.51.100.18"), {"ended": 1})
+        # Its client's address and port too; what doesn't match goes on.
+        self.assertEqual(self.json("allocations", "end", "--client", self.endpoint(abusers[1])),
+                         {"ended": 1})
+        self.assertEqual(self.table(*of), "1 allocation ended.\n")
+        self.assertIn("there is no such allocation", self.run_ctl(*of, code=4).stderr)
+        self.assertEqual(self.json("allocations", "list", "--user", "mallory"), [])
+        for abuser in abusers:
+            with self.assertRaises(TurnError) as refused:
+                abuser.refresh(600)
+            self.assertEqual(refused.exception.code, 437)
+        bystander.refresh(600)
+
     def test_nobody_listens(self):
         done = subprocess.run([SOTTOCTL, "status"], capture_output=True, text=True,
                               env={**os.environ, "SOTTO_TARGET": f"unix:{self.lab.path}/none.sock"})
@@ -146,7 +172,12 @@ class Access(SottoctlTest):
     def test_users(self):
         made = self.json("users", "add", "carol")
         self.client(user="carol", password=made["password"])
-        added = self.run_ctl("users", "add", "dave", "--password-stdin", stdin="longer-password\n")
+        refused = self.run_ctl("users", "add", "dave", "--password-stdin", code=1,
+                               stdin="longer-\tpassword\n")
+        self.assertIn("control characters", refused.stderr)
+        # As a file from Windows has it.
+        added = self.run_ctl("users", "add", "dave", "--password-stdin",
+                             stdin="longer-password\r\n")
         self.assertIn("may use the relay", added.stdout)
         self.client(user="dave", password="longer-password")
         self.run_ctl("users", "add", "carol", code=1)
@@ -174,6 +205,41 @@ class Access(SottoctlTest):
         self.client(user=server["username"], password=server["credential"])
         self.assertIn("MINTS", self.table("secrets", "list"))
         self.assertIn("New secret", self.table("secrets", "rotate", "--keep", "2"))
+        # As many as the relay keeps at most.
+        self.table("secrets", "rotate", "--keep", "15")
+        self.run_ctl("secrets", "rotate", "--keep", "16", code=2)
+
+    def test_the_log_tells_what_an_operator_did_and_not_to_whom(self):
+        def logged(sentence):
+            return [line for line in self.relay.process.output().splitlines() if sentence in line]
+
+        client = self.client()
+        user, password = time_limited("doomed")
+        for _ in range(2):
+            self.client(user=user, password=password)
+        minted = self.json("credential", "mint", "secretive", "--valid", "1h")["iceServers"][0]
+        self.assertIn("valid_s=3600", logged("A credential was minted")[-1])
+        allocation, = self.json("allocations", "list", "--client", self.endpoint(client))
+        self.table("allocations", "end", allocation["id"])
+        self.assertIn("allocations=1", logged("An operator ended allocations.")[-1])
+        before = len(logged("An operator ended allocations."))
+        self.table("allocations", "end", "--user", "doomed", "--dry-run")
+        self.assertEqual(len(logged("An operator ended allocations.")), before)
+        self.table("allocations", "end", "--user", "doomed")
+        self.assertIn("allocations=2", logged("An operator ended allocations.")[-1])
+        self.run_ctl("capture", "--to", "/dev/null", "--packets", "5", "--duration", "1s",
+                     "--filter", f"host={self.alice.ip[4]}")
+        self.assertIn("payload=false max_packets=5 max_seconds=1", logged("A capture begins.")[-1])
+        wait_for("the capture's end told", 5, lambda: logged("A capture has ended."))
+        # Silence, too, is told of: before it falls, and when it ends.
+        level = self.json("log", "level", "error")["previous"]
+        self.assertIn(f"level=error previous={level}", logged("set the log's level")[-1])
+        self.table("log", "level", level)
+        self.assertIn(f"level={level} previous=error", logged("set the log's level")[-1])
+        told = self.relay.process.output()
+        for private in ("doomed", "secretive", minted["credential"], self.alice.ip[4],
+                        str(allocation["id"]), relays.SECRET, relays.PASSWORD):
+            self.assertNotIn(private, told)
 
 
 class Changes(SottoctlTest):
@@ -253,6 +319,10 @@ class Calls(SottoctlTest):
         self.assertIn("is no more", self.table("calls", "end", "call-1"))
         self.run_ctl("calls", "show", "call-1", code=4)
         self.assertEqual(self.json("calls", "list"), [])
+        self.table("calls", "end", "call-1")  # there is none by now
+        told = self.relay.process.output()
+        self.assertEqual(told.count("An operator ended a call."), 1)
+        self.assertNotIn("call-1", told)
 
 
 class OverTls(SottoctlTest):

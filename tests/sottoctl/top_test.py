@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -58,10 +59,10 @@ class Terminal:
 
 
 class Top(LabTest):
-    def open(self, columns=80, rows=24):
+    def open(self, columns=80, rows=24, *args):
         terminal = Terminal(self.lab.path,
                             [relays.BIN / "sottoctl", "--target", f"unix:{self.lab.path}/relay.sock",
-                             "top", "--interval", "300ms"], columns, rows)
+                             "top", "--interval", "300ms", *args], columns, rows)
         self.addCleanup(terminal.close)
         return terminal
 
@@ -115,6 +116,24 @@ class Top(LabTest):
         # And the terminal is as it was.
         self.assertEqual(terminal.ended(), 0)
         self.assertNotIn("serving", terminal.screen())
+
+    def test_a_relay_that_hangs_is_told_and_can_be_left(self):
+        for key in ("q", "C-c"):
+            with self.subTest(key):
+                terminal = self.open(90, 24, "--timeout", "1h")
+                terminal.shows("PACKETS/S")
+                self.relay.process.signal(signal.SIGSTOP)
+                try:
+                    terminal.shows(r"no answer from sotto-relayd for \d+ s", 20)
+                    terminal.press("2")
+                    terminal.shows("DROPPED BECAUSE")
+                    terminal.press(key)
+                    wait_for("its end", 20, lambda: terminal.ended() is not None)
+                finally:
+                    self.relay.process.signal(signal.SIGCONT)
+                self.assertEqual(terminal.ended(), 0)
+                self.assertNotIn("serving", terminal.screen())
+                terminal.close()
 
     def test_without_a_relay_it_says_so(self):
         terminal = Terminal(self.lab.path, [relays.BIN / "sottoctl", "--target",
