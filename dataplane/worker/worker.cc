@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-#include "dataplane/observe/captured_mbuf.h"
+#include "dataplane/worker/captured_burst.h"
 
 namespace sotto::dataplane {
 namespace {
@@ -131,32 +131,15 @@ void Worker::Handle(rte_mbuf* const mbufs[], uint32_t count, uint64_t now_ms, bo
 
 void Worker::HandleCaptured(rte_mbuf* const mbufs[], uint32_t count, uint64_t now_ms,
                             bool from_port) {
-  CaptureRing* ring = capture_tap_.Hold();
-  const auto add = [ring](rte_mbuf* const packets[], size_t packet_count,
-                          CaptureDirection direction) {
-    if (!ring->Wants(direction)) return;
-    if (ring->Spent()) return ring->Miss(packet_count);
-    for (size_t i = 0; i < packet_count; ++i) ring->Add(CapturedMbuf(packets[i]), direction);
-  };
-  if (ring != nullptr) {
-    ring->Begin(rte_rdtsc(), now_ms);
-    // What control has put together was received before, in pieces.
-    if (from_port) add(mbufs, count, CaptureDirection::kReceived);
-    forwarder_.TellDrops(ring);
-  }
+  CapturedBurst capture(capture_tap_, forwarder_, rte_rdtsc(), now_ms);
+  // What control has put together was received before, in pieces.
+  if (from_port) capture.Add(mbufs, count, CaptureDirection::kReceived);
   forwarder_.Process(mbufs, count, now_ms);
-  if (ring != nullptr) {
-    for (uint16_t port : options_.ports) {
-      const std::vector<rte_mbuf*>& queue = forwarder_.transmit()[port];
-      add(queue.data(), queue.size(), CaptureDirection::kSent);
-    }
+  for (uint16_t port : options_.ports) {
+    const std::vector<rte_mbuf*>& queue = forwarder_.transmit()[port];
+    capture.Add(queue.data(), queue.size(), CaptureDirection::kSent);
   }
   Flush();
-  if (ring != nullptr) {
-    forwarder_.TellDrops(nullptr);
-    ring->End();
-    capture_tap_.Release();
-  }
 }
 
 void Worker::Flush() {

@@ -20,9 +20,11 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bench/micro/dataplane/scene.h"
+#include "dataplane/worker/captured_burst.h"
 
 namespace sotto::bench {
 namespace {
@@ -99,6 +101,77 @@ void WorkerBurst(benchmark::State& state, SceneOptions options, ArrivalOrder ord
   state.counters["table_bytes_per_leg"] = scene.table_bytes_per_leg();
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations()) * kBurst);
 }
+
+// What a capture of everything costs a worker that is busy all the time: turns with one and turns
+// without. The worker's own time is what its budget counts.
+void WorkerCapture(benchmark::State& state, bool payload) {
+  const SceneOptions options = {.legs = static_cast<uint32_t>(state.range(0))};
+  Scene& scene = SceneFor(options);
+  dataplane::CaptureTap tap;
+  dataplane::PacketCapture capture(
+      {&tap}, {{0, "port"}}, 1514,
+      {.now = [] { return dataplane::CaptureMoment{.tick = rte_rdtsc()}; },
+       .hz = rte_get_tsc_hz()});
+  const auto session =
+      capture.Start({.max_packets = UINT32_MAX, .max_seconds = UINT32_MAX, .payload = payload});
+  std::array<rte_mbuf*, kBurst> mbufs;
+  if (!session.ok() || rte_pktmbuf_alloc_bulk(scene.pool(), mbufs.data(), kBurst) != 0) {
+    state.SkipWithError("no packets");
+    return;
+  }
+  std::minstd_rand random(1);
+  std::array<uint32_t, kBurst> legs;
+  const uint64_t cycles_per_ms = rte_get_tsc_hz() / 1000;
+  std::string read;
+  std::array<std::vector<double>, 2> turns;  // cycles of each; [1]: with the capture
+  constexpr uint64_t kTurn = 2048;           // some milliseconds, as budgets are by the millisecond
+  double captured_cycles = 0, turn_cycles = 0;
+  uint64_t burst = 0;
+  for (auto _ : state) {
+    const bool captured = burst++ / kTurn % 2 != 0;
+    for (uint32_t& leg : legs) leg = static_cast<uint32_t>(random()) % scene.legs();
+    scene.Fill(mbufs.data(), legs.data(), kBurst);
+    const uint64_t now_ms = Scene::kNowMs + static_cast<uint64_t>(captured_cycles) / cycles_per_ms;
+    const uint64_t begin = rte_rdtsc_precise();
+    if (captured) {
+      dataplane::CapturedBurst looked_at(tap, scene.forwarder(), begin, now_ms);
+      looked_at.Add(mbufs.data(), kBurst, dataplane::CaptureDirection::kReceived);
+      scene.forwarder().Process(mbufs.data(), kBurst, now_ms);
+      for (const auto& queue : scene.forwarder().transmit()) {
+        looked_at.Add(queue.data(), queue.size(), dataplane::CaptureDirection::kSent);
+      }
+    } else {
+      scene.forwarder().Process(mbufs.data(), kBurst, now_ms);
+    }
+    const uint64_t took = rte_rdtsc_precise() - begin;
+    turn_cycles += static_cast<double>(took);
+    if (captured) captured_cycles += static_cast<double>(took);
+    scene.Verify(legs.data(), kBurst);
+    scene.Clear();
+    state.SetIterationTime(static_cast<double>(took) / static_cast<double>(rte_get_tsc_hz()));
+    // The reader, on a core of its own as far as this is concerned.
+    if (burst % kTurn == 0) {
+      turns[captured].push_back(std::exchange(turn_cycles, 0));
+      while ((*session)->Read(read) == dataplane::CaptureSession::State::kMore) read.clear();
+      read.clear();
+    }
+  }
+  rte_pktmbuf_free_bulk(mbufs.data(), kBurst);
+  state.counters["with_over_without"] = Quantile(turns[1], 0.5) / Quantile(turns[0], 0.5);
+  state.counters["captured"] = static_cast<double>((*session)->packets());
+  state.counters["missed"] = static_cast<double>((*session)->missed());
+}
+BENCHMARK_CAPTURE(WorkerCapture, headers, false)
+    ->Name("worker/capture/headers")
+    ->Arg(1000)
+    ->Arg(1'048'576)
+    ->UseManualTime()
+    ->Iterations(600'000);
+BENCHMARK_CAPTURE(WorkerCapture, payload, true)
+    ->Name("worker/capture/payload")
+    ->Arg(1000)
+    ->UseManualTime()
+    ->Iterations(600'000);
 
 // A worker of two: its own packets of its own calls, forwarded when told.
 class Runner {
