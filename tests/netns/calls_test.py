@@ -7,6 +7,8 @@ from netns_test import LabTest, main
 CALLS = 50
 PPS = 4_000 if relays.SANITIZED else 20_000
 SECONDS = 3
+# With a sanitizer the machine may not keep up; that nothing is lost is what counts then.
+LEAST = (0.2 if relays.SANITIZED else 0.8) * PPS * SECONDS
 
 
 class FiftyCalls(LabTest):
@@ -30,7 +32,7 @@ class FiftyCalls(LabTest):
         calls = Calls(self.relay, self.alice, self.bob, CALLS, PPS, SECONDS, **options)
         report = calls.report()
         check_clean(self, report, CALLS)
-        self.assertGreater(report["sent"], 0.8 * PPS * SECONDS, "the generator was too slow")
+        self.assertGreater(report["sent"], LEAST, "the generator was too slow")
 
 
 if __name__ == "__main__":
