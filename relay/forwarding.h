@@ -64,7 +64,7 @@ struct ForwardingLeg {
   std::optional<TransportAddress> relayed_v4;  // one of the two at least
   std::optional<TransportAddress> relayed_v6;
   CallSide call;
-  UserNumber user = 0;  // given while a rate of users is in force
+  UserNumber user = 0;  // given from the first rate of users on
   MonotonicMs expires_at = 0;
 };
 

@@ -36,17 +36,18 @@ void Meters::SetRates(const relay::ForwardingRates& rates) {
   packet_ns_.store(per(kNsPerSecond, rates.packets_per_leg), std::memory_order_relaxed);
   byte_units_.store(per(kNsPerSecond << kByteFractionBits, rates.bytes_per_user),
                     std::memory_order_relaxed);
+  used_ |= rates != relay::ForwardingRates();
   on_.store(rates != relay::ForwardingRates(), std::memory_order_relaxed);
 }
 
 void Meters::Start(RecordNumber leg, relay::UserNumber user) {
-  if (!on()) return;
+  if (!used_) return;
   for (SpentUntil& packets : legs_[leg - 1].packets) packets.store(0, std::memory_order_relaxed);
   SetUser(leg, user);
 }
 
 void Meters::SetUser(RecordNumber leg, relay::UserNumber user) {
-  if (!on()) return;
+  if (!used_) return;
   legs_[leg - 1].user.store(user <= size_ ? user : 0, std::memory_order_relaxed);
 }
 

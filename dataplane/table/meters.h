@@ -1,5 +1,6 @@
 // What each leg and each user may still let pass: the rates of relay/forwarding.h. Control sets
-// them, workers spend. Takes no memory before there is a rate.
+// them, workers spend. Takes no memory before there is a rate; from then on it knows each leg's
+// user, so that a later rate meets no leg with the user of another that had its number.
 #pragma once
 
 #include <rte_prefetch.h>
@@ -62,6 +63,7 @@ class Meters {
   const TableMemory memory_;
   Leg* const legs_;    // by number - 1
   User* const users_;  // by number - 1
+  bool used_ = false;  // control's: there has been a rate
   // Control writes, workers read. 0: no such rate.
   std::atomic<bool> on_ = false;
   std::atomic<uint64_t> packet_ns_ = 0;   // what a packet takes

@@ -81,6 +81,19 @@ TEST_F(MetersTest, AFloodFromPeersLeavesTheClientItsShare) {
   EXPECT_TRUE(Passes(1, 1500, kStart + 999, kClient));
 }
 
+TEST_F(MetersTest, ALegThatCameWhileThereWasNoRateIsItsOwnUsersAlone) {
+  meters_.SetRates({.bytes_per_user = 1000});
+  meters_.Start(1, 1);
+  meters_.Start(2, 2);
+  PassOf(1, 10, 1500, kStart, 1);
+  EXPECT_FALSE(Passes(1, 1500, kStart));
+  meters_.SetRates({});
+  meters_.Start(1, 2);  // another leg, with the first one's number
+  meters_.SetRates({.bytes_per_user = 1000});
+  EXPECT_TRUE(Passes(1, 1500, kStart));
+  EXPECT_FALSE(Passes(2, 1500, kStart));
+}
+
 TEST_F(MetersTest, APacketThatIsLargerThanASecondsWorthPassesAndIsPaidFor) {
   meters_.SetRates({.bytes_per_user = 1000});
   meters_.Start(1, 1);

@@ -43,7 +43,7 @@ Authenticator::Authenticator(AuthenticatorOptions options, Random& random)
       require_sha256_(options.require_sha256),
       offered_algorithms_(OfferedAlgorithms(options.require_sha256)),
       nonces_(FeaturesOf(options), options.nonce_lifetime_s, random) {
-  TakeUsers(options.users);
+  TakeUsers(options.users, {});
   std::array<char, 32> password;
   random.Fill({reinterpret_cast<uint8_t*>(password.data()), password.size()});
   const std::string_view secret(password.data(), password.size());
@@ -51,22 +51,29 @@ Authenticator::Authenticator(AuthenticatorOptions options, Random& random)
   nobody_.sha256 = CredentialKey(PasswordAlgorithm::kSha256, "", realm_, secret);
 }
 
-void Authenticator::TakeUsers(const std::map<std::string, std::string>& users) {
-  users_.clear();
-  by_name_.clear();
+void Authenticator::TakeUsers(const Users& users, const Users& before) {
+  std::vector<User> known = std::exchange(users_, {});
+  const auto known_by_name = std::exchange(by_name_, {});
   by_hash_.clear();
+  users_.reserve(users.size());
   for (const auto& [name, password] : users) {
-    by_name_.emplace(name, users_.size());
-    by_hash_.emplace(MakeUserHash(name, realm_), users_.size());
-    users_.push_back({name, CredentialKey(PasswordAlgorithm::kMd5, name, realm_, password),
-                      CredentialKey(PasswordAlgorithm::kSha256, name, realm_, password)});
+    const auto was = before.find(name);
+    if (was != before.end() && was->second == password) {
+      users_.push_back(std::move(known[known_by_name.at(name)]));
+    } else {
+      users_.push_back({name, MakeUserHash(name, realm_),
+                        CredentialKey(PasswordAlgorithm::kMd5, name, realm_, password),
+                        CredentialKey(PasswordAlgorithm::kSha256, name, realm_, password)});
+    }
+    by_name_.emplace(name, users_.size() - 1);
+    by_hash_.emplace(users_.back().hash, users_.size() - 1);
   }
 }
 
-void Authenticator::Reconfigure(const AuthenticatorOptions& options) {
+void Authenticator::Reconfigure(const AuthenticatorOptions& options, const Users& before) {
   shared_secrets_ = options.shared_secrets;
   nonces_.Reconfigure(FeaturesOf(options), options.nonce_lifetime_s);
-  TakeUsers(options.users);
+  TakeUsers(options.users, before);
 }
 
 void Authenticator::AddChallenge(StunBuilder& response, const TransportAddress& client,
@@ -151,15 +158,6 @@ bool Authenticator::VerifyMac(const StunMessage& request, PasswordAlgorithm algo
     if (matches && can_be_time_limited) return true;
   }
   return false;
-}
-
-std::string_view Authenticator::CredentialName(std::string_view username) const {
-  if (shared_secrets_.empty() ||
-      by_name_.contains(absl::string_view(username.data(), username.size()))) {
-    return username;
-  }
-  const auto parsed = ParseTimeLimitedName(username);
-  return parsed ? parsed->name : username;
 }
 
 Authentication Authenticator::Authenticate(const StunMessage& request,

@@ -53,18 +53,16 @@ class Authenticator {
  public:
   Authenticator(AuthenticatorOptions options, Random& random);
 
-  // Other users, secrets and lifetime of nonces; `realm` and `require_sha256`, which clients were
-  // told of, must be as they were. Nonces that clients hold stay good.
-  void Reconfigure(const AuthenticatorOptions& options);
+  using Users = std::map<std::string, std::string>;
+  // Other users than those of `before`, secrets and lifetime of nonces; `realm` and
+  // `require_sha256`, which clients were told of, must be as they were. Nonces that clients hold
+  // stay good.
+  void Reconfigure(const AuthenticatorOptions& options, const Users& before);
 
   // A credential that has expired is still authentic; whoever lets it in decides by
   // `expiry_unix_s`. An unknown user and a wrong password take the same work.
   Authentication Authenticate(const StunMessage& request, const TransportAddress& client,
                               uint64_t now_ms, const RunningCredential* running) const;
-
-  // What a user name names: itself for a static user, what follows the expiry for a time-limited
-  // credential. Views `username`.
-  std::string_view CredentialName(std::string_view username) const;
 
   // Adds REALM, NONCE and PASSWORD-ALGORITHMS, as 401 and 438 carry them.
   void AddChallenge(StunBuilder& response, const TransportAddress& client, uint64_t now_ms) const;
@@ -72,11 +70,14 @@ class Authenticator {
  private:
   struct User {
     std::string name;
+    UserHash hash;
     CredentialKey md5;
     CredentialKey sha256;
   };
 
-  void TakeUsers(const std::map<std::string, std::string>& users);
+  // Those who stood in `before` with the same password needn't have their keys derived again, which
+  // takes long with many.
+  void TakeUsers(const Users& users, const Users& before);
   const User* FindUser(const StunMessage& request, std::string_view& username) const;
   bool MeansRunning(const StunMessage& request, const RunningCredential& running) const;
   // Finds the key under which the request's MAC is right.

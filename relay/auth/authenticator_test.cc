@@ -257,17 +257,5 @@ TEST_F(AuthenticatorTest, ARunningAllocationGoesOnWithItsKey) {
   EXPECT_FALSE(Try({}, &running).error);  // others on the same 5-tuple are authentic as ever
 }
 
-TEST_F(AuthenticatorTest, NamesACredentialAsItAuthenticatesIt) {
-  AuthenticatorOptions options = Options();
-  options.users["1:one"] = "a-third-password";
-  options.shared_secrets = {"the-current-secret"};
-  Start(options);
-  EXPECT_EQ(authenticator->CredentialName("1700000000:carol"), "carol");
-  EXPECT_EQ(authenticator->CredentialName("1:one"), "1:one");
-  EXPECT_EQ(authenticator->CredentialName("alice"), "alice");
-  Start(Options());
-  EXPECT_EQ(authenticator->CredentialName("1700000000:carol"), "1700000000:carol");
-}
-
 }  // namespace
 }  // namespace sotto::relay

@@ -33,5 +33,22 @@ TEST(AllocationQuota, WithoutALimitNothingIsCounted) {
   EXPECT_EQ(quota.names(), 0u);
 }
 
+TEST(AllocationQuota, CountsFromTheFirstLimitOnThroughTimesWithoutOne) {
+  AllocationQuota quota(0);
+  quota.Take("alice");
+  quota.SetLimit(3, 10);
+  quota.Take("alice");
+  quota.SetLimit(0, 10);
+  quota.Take("alice");
+  quota.Take("alice");
+  EXPECT_FALSE(quota.Reached("alice"));
+  quota.SetLimit(3, 10);
+  EXPECT_TRUE(quota.Reached("alice"));
+  quota.SetLimit(4, 10);
+  EXPECT_FALSE(quota.Reached("alice"));
+  for (int i = 0; i < 3; ++i) quota.Release("alice");
+  EXPECT_EQ(quota.names(), 0u);
+}
+
 }  // namespace
 }  // namespace sotto::relay

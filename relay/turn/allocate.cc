@@ -223,7 +223,7 @@ std::optional<StunError> Server::Impl::Allocate(const Request& request) {
     made.call = calls_.AddLeg(name.call, id, name.side, options_.arm_calls_at_once, now);
   }
   SetUsername(made, request.auth.username, request.auth.expiry_unix_s);
-  if (KnowsUsers()) users_.Add(id, request.auth.name);
+  if (knows_users_) users_.Add(id, request.auth.name);
   if (!plane_.Upsert(LegOf(id, made)).ok()) {
     users_.Remove(id);
     for (const Allocation::Relayed& relayed : made.relayed) {
@@ -239,6 +239,7 @@ std::optional<StunError> Server::Impl::Allocate(const Request& request) {
     quota_.Release(reservations_.Take(*wish.reservation_token).quota_name);
   }
   quota_.Take(request.auth.name);
+  made.counted = quota_.counts();
   if (sibling) {
     uint64_t token = 0;
     while (token == 0) token = random_.U64();
@@ -247,7 +248,7 @@ std::optional<StunError> Server::Impl::Allocate(const Request& request) {
     reservations_.Add({.token = token,
                        .port = sibling->port,
                        .address = sibling->address,
-                       .quota_name = QuotaName(made),
+                       .quota_name = quota_.counts() ? CredentialName(made) : std::string(),
                        .expires_at = now + uint64_t{options_.lifetimes.reservation_s} * 1000});
   }
   ++counters_.allocations_created;

@@ -84,7 +84,8 @@ struct Allocation {
   TransportAddress client;
   uint16_t server = 0;
   ClientTransport transport = ClientTransport::kUdp;
-  uint8_t side = 0;
+  uint8_t side : 1 = 0;            // of a call
+  bool counted : 1 = false;        // in the quota of its user
   TransactionId transaction_id{};  // of the Allocate request
   uint32_t call = 0;               // CallTable number; 0: none
   uint32_t created_s = 0;          // seconds on the monotonic clock

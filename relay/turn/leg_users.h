@@ -15,6 +15,11 @@ namespace sotto::relay {
 // One thread only.
 class LegUsers {
  public:
+  // Makes room for so many legs and users at once, as to make it while they come would take long.
+  void Reserve(size_t legs) {
+    of_.reserve(legs);
+    numbers_.reserve(legs);
+  }
   // `leg` is new. Numbers are those of ForwardingLeg::user: a user's is the lowest that was free.
   UserNumber Add(LegId leg, std::string_view user);
   // Nobody's, if it isn't known.

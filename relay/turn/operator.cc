@@ -20,12 +20,11 @@ LegId Server::Impl::ForEachAllocation(
   for (; budget > 0 && id < allocations_.end(); ++id, --budget) {
     const Allocation* allocation = allocations_.Get(id);
     if (allocation == nullptr) continue;
-    const std::string username = UsernameOf(*allocation);
     AllocationInfo info = {
         .id = id,
         .path = allocations_.PathOf(*allocation),
-        .username = username,
-        .user = std::string(authenticator_.CredentialName(username)),
+        .username = UsernameOf(*allocation),
+        .user = CredentialName(*allocation),
         .relayed_v4 = RelayedAddress(id, *allocation, IpFamily::kV4),
         .relayed_v6 = RelayedAddress(id, *allocation, IpFamily::kV6),
         .created_at = MonotonicMs{allocation->created_s} * 1000,

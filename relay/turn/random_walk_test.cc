@@ -74,6 +74,16 @@ class RandomWalk : public ServerTest {
     }
   }
 
+  // What an operator may change, in the midst of everything.
+  void Reconfigure() {
+    ServerOptions options = server->options();
+    options.peers.deny.clear();
+    if (Roll(3) == 0) options.peers.deny.push_back(*IpPrefix::Parse("198.51.100.2/31"));
+    options.limits.max_allocations_per_user = Roll(3) == 0 ? 0 : 20;
+    options.limits.rates.bytes_per_user = Roll(2) == 0 ? 0 : 100'000;
+    ASSERT_TRUE(server->Reconfigure(options).ok());
+  }
+
   void Look(const Reply& reply, TestClient& client) {
     if (reply.error == 438 || reply.error == 401) client.Learn(reply);
     const auto message = reply.message();
@@ -137,6 +147,7 @@ TEST_F(RandomWalk, LeaksNoPortAndLeavesNothing) {
     }
     Look(Step(client), client);
     plane.fail_after = -1;
+    if (Roll(500) == 0) Reconfigure();
     if (Roll(20) == 0) Pass(Roll(20));
     if (Roll(3) == 0) server->Tick(now, 4);
     if (step % 100 == 0) {

@@ -25,13 +25,13 @@ absl::Status Server::Impl::Reconfigure(const ServerOptions& options) {
         "it is, or start anew");
   }
   const ServerOptions before = std::exchange(options_, options);
-  const bool credentials = before.auth != options.auth;
-  if (credentials) authenticator_.Reconfigure(AuthenticatorOptionsOf(options));
-  if (credentials ||
-      before.limits.max_allocations_per_user != options.limits.max_allocations_per_user) {
-    RecountQuota();
+  if (before.auth != options.auth) {
+    authenticator_.Reconfigure(AuthenticatorOptionsOf(options), before.auth.users);
   }
-  SetRates(before.limits.rates);
+  const bool counted = quota_.counts();
+  quota_.SetLimit(options.limits.max_allocations_per_user, allocations_.size());
+  if (quota_.counts() != counted) BeginSweep();
+  SetRates();
   budget_.SetRate(options.limits.unauthenticated_excess_rate,
                   options.limits.unauthenticated_excess_burst);
   if (before.limits.allocations_per_prefix != options.limits.allocations_per_prefix) {
@@ -39,56 +39,53 @@ absl::Status Server::Impl::Reconfigure(const ServerOptions& options) {
   }
   if (before.peers != options.peers) {
     policy_.SetLists(options.peers.allow, options.peers.deny);
-    EndRefusedBindings();
+    BeginSweep();
   }
   return absl::OkStatus();
 }
 
-// Who is who doesn't change with the credentials while users have a rate: the numbers stay.
-void Server::Impl::SetRates(const ForwardingRates& before) {
+void Server::Impl::SetRates() {
   const ForwardingRates& rates = options_.limits.rates;
-  if (rates == before) return;
   plane_.SetRates(rates);
-  if (KnowsUsers() == (before.bytes_per_user != 0)) return;
-  users_ = LegUsers();
-  if (!KnowsUsers()) return;
-  for (LegId id = 0; id < allocations_.end(); ++id) {
-    const Allocation* allocation = allocations_.Get(id);
-    if (allocation == nullptr) continue;
-    users_.Add(id, CredentialName(*allocation));
-    plane_.Upsert(LegOf(id, *allocation)).IgnoreError();  // a change of this alone never fails
-  }
+  if (rates.bytes_per_user == 0 || knows_users_) return;
+  knows_users_ = true;
+  users_.Reserve(allocations_.size());
+  BeginSweep();
 }
 
-// Nothing was counted without a bound, and whose an allocation is may have changed with what the
-// credentials are.
-void Server::Impl::RecountQuota() {
-  quota_.Reset(options_.limits.max_allocations_per_user);
-  if (options_.limits.max_allocations_per_user == 0) return;
-  for (LegId id = 0; id < allocations_.end(); ++id) {
-    const Allocation* allocation = allocations_.Get(id);
-    if (allocation != nullptr) quota_.Take(QuotaName(*allocation));
+// Each step does what is left to do, whatever change it was that asked for it: with another change
+// a sweep begins anew, and does nothing twice.
+void Server::Impl::Sweep(uint32_t budget) {
+  if (!sweep_) return;
+  LegId& id = *sweep_;
+  for (; budget > 0 && id < allocations_.end(); ++id, --budget) {
+    Allocation* const allocation = allocations_.Get(id);
+    if (allocation == nullptr) continue;
+    EndRefusedBindings(id, *allocation);
+    if (quota_.counts() && !allocation->counted) {
+      quota_.Take(CredentialName(*allocation));
+      allocation->counted = true;
+    }
+    if (knows_users_ && users_.Of(id) == 0) {
+      users_.Add(id, CredentialName(*allocation));
+      plane_.Upsert(LegOf(id, *allocation)).IgnoreError();  // a change of this alone never fails
+    }
   }
-  for (const Reservation& reservation : reservations_.all()) {
-    if (!reservation.quota_name.empty()) quota_.Take(reservation.quota_name);
-  }
+  // What was allocated since it began needs none.
+  if (id >= allocations_.end()) sweep_.reset();
 }
 
-void Server::Impl::EndRefusedBindings() {
-  for (LegId id = 0; id < allocations_.end(); ++id) {
-    Allocation* allocation = allocations_.Get(id);
-    if (allocation == nullptr) continue;
-    EraseIf(allocation->channels, [&](const Channel& channel) {
-      if (policy_.Allows(channel.peer)) return false;
-      plane_.RemoveChannel(id, channel.number);
-      return true;
-    });
-    EraseIf(allocation->permissions, [&](const Permission& permission) {
-      if (policy_.Allows(permission.peer)) return false;
-      plane_.RemovePermission(id, permission.peer);
-      return true;
-    });
-  }
+void Server::Impl::EndRefusedBindings(LegId id, Allocation& allocation) {
+  EraseIf(allocation.channels, [&](const Channel& channel) {
+    if (policy_.Allows(channel.peer)) return false;
+    plane_.RemoveChannel(id, channel.number);
+    return true;
+  });
+  EraseIf(allocation.permissions, [&](const Permission& permission) {
+    if (policy_.Allows(permission.peer)) return false;
+    plane_.RemovePermission(id, permission.peer);
+    return true;
+  });
 }
 
 }  // namespace sotto::relay

@@ -126,6 +126,28 @@ TEST_F(ReconfigureTest, ARunningAllocationKeepsItsCredential) {
   EXPECT_EQ(removed.Allocate(now).error, 401);
 }
 
+TEST_F(ReconfigureTest, UsersComeGoStayAndChange) {
+  ServerOptions options = Options();
+  options.auth.users = {{"a", "password-a"}, {"b", "password-b"}, {"c", "password-c"}};
+  Start(options);
+  options.auth.users = {{"b", "password-b"}, {"bb", "password-bb"}, {"c", "another-c"}};
+  ASSERT_TRUE(server->Reconfigure(options).ok());
+  const auto error = [&](std::string_view name, std::string_view password, bool by_hash) {
+    TestClient client = Client(name, password);
+    client.sha256 = client.user_hash = by_hash;
+    client.Challenge(now);
+    return client.Allocate(now).error;
+  };
+  for (const bool by_hash : {false, true}) {
+    EXPECT_EQ(error("a", "password-a", by_hash), 401);
+    EXPECT_EQ(error("b", "password-b", by_hash), 0);
+    EXPECT_EQ(error("b", "password-a", by_hash), 401);
+    EXPECT_EQ(error("bb", "password-bb", by_hash), 0);
+    EXPECT_EQ(error("c", "another-c", by_hash), 0);
+    EXPECT_EQ(error("c", "password-c", by_hash), 401);
+  }
+}
+
 TEST_F(ReconfigureTest, SecretsAreRotated) {
   ServerOptions options = Options();
   options.auth.shared_secrets = {std::string(kSecret)};
@@ -145,7 +167,7 @@ TEST_F(ReconfigureTest, SecretsAreRotated) {
   EXPECT_TRUE(old.Refresh(now).success());
 }
 
-TEST_F(ReconfigureTest, APeerThatIsDeniedNowLosesPermissionsAndChannelsAtOnce) {
+TEST_F(ReconfigureTest, APeerThatIsDeniedNowLosesPermissionsAndChannels) {
   Start();
   TestClient client = Client();
   const Reply allocated = client.Allocate(now);
@@ -159,6 +181,7 @@ TEST_F(ReconfigureTest, APeerThatIsDeniedNowLosesPermissionsAndChannelsAtOnce) {
   ServerOptions options = Changed();
   options.peers.deny = {*IpPrefix::Parse("198.51.100.7/32")};
   ASSERT_TRUE(server->Reconfigure(options).ok());
+  TickAll();
   EXPECT_EQ(leg.channels.size(), 1u);
   EXPECT_TRUE(leg.channels.contains(0x4002));
   EXPECT_EQ(leg.permissions.size(), 1u);
@@ -172,6 +195,7 @@ TEST_F(ReconfigureTest, APeerThatIsDeniedNowLosesPermissionsAndChannelsAtOnce) {
   // So does one that isn't allowed any more.
   options.peers.allow.clear();
   ASSERT_TRUE(server->Reconfigure(options).ok());
+  TickAll();
   EXPECT_TRUE(leg.channels.empty());
   EXPECT_TRUE(leg.permissions.empty());
   // And back.
@@ -186,6 +210,7 @@ TEST_F(ReconfigureTest, ALowerQuotaRefusesNewOnesOnly) {
   ServerOptions options = Changed();
   options.limits.max_allocations_per_user = 2;
   ASSERT_TRUE(server->Reconfigure(options).ok());
+  TickAll();
   EXPECT_EQ(Client().Allocate(now).error, 486);
   EXPECT_EQ(Refused(Refusal::kUserQuota), 1u);
   EXPECT_TRUE(Client("bob", "another-password").Allocate(now).success());
@@ -260,6 +285,7 @@ TEST_F(ReconfigureTest, ThePlaneLearnsTheRatesAndWhoseLegsAre) {
   options.limits.rates.bytes_per_user = 100'000;
   ASSERT_TRUE(server->Reconfigure(options).ok());
   EXPECT_EQ(plane.rates, options.limits.rates);
+  TickAll();
   EXPECT_THAT(users(), ElementsAre(1));
   TestClient bob = Client("bob", "another-password");
   ASSERT_TRUE(bob.Allocate(now).success());
@@ -278,8 +304,11 @@ TEST_F(ReconfigureTest, ThePlaneLearnsTheRatesAndWhoseLegsAre) {
 
   ASSERT_TRUE(server->Reconfigure(Options()).ok());
   EXPECT_EQ(plane.rates, ForwardingRates());
+  // The next rate finds all users known.
   Allocated();
-  EXPECT_EQ(plane.legs.rbegin()->second.leg.user, 0u);
+  EXPECT_EQ(plane.legs.rbegin()->second.leg.user, 1u);
+  ASSERT_TRUE(server->Reconfigure(options).ok());
+  EXPECT_THAT(users(), UnorderedElementsAre(1, 1, 1, 2));
 }
 
 // The numbers that a plane keeps something for are those of legs that there are.

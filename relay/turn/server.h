@@ -87,7 +87,7 @@ struct AllocationInfo {
   LegId id = 0;
   ClientPath path;
   std::string username;  // as the client gives it
-  std::string user;      // whom it names: Authenticator::CredentialName()
+  std::string user;      // whom it named when the allocation was made
   std::optional<TransportAddress> relayed_v4;
   std::optional<TransportAddress> relayed_v6;
   MonotonicMs created_at = 0;
@@ -164,8 +164,9 @@ class Server {
   Outcome HandlePeerError(const TransportAddress& relayed, const TransportAddress& peer,
                           const IcmpError& error, const Now& now, std::span<uint8_t> buffer);
 
-  // Ends what has expired, looking at no more than `budget` allocations. Call it often; a full
-  // round over all allocations takes several calls. Data never flows past its end in any case.
+  // Ends what has expired, looking at no more than `budget` allocations (and a quarter as many for
+  // Reconfigure(), where there is need). Call it often; a full round over all allocations takes
+  // several calls. Data never flows past its end in any case.
   void Tick(const Now& now, uint32_t budget = 64);
 
   // Calls (policy `call`). A call that has no leg yet may be armed: it is remembered, with a bound
@@ -194,11 +195,13 @@ class Server {
   LegId ForEachAllocation(LegId first, uint32_t budget, bool bindings,
                           const std::function<void(const AllocationInfo&)>& visit) const;
 
-  // Brings into force what may change while the server runs. Allocations go on with the credentials
-  // that they have; permissions and channels to peers that aren't allowed any more end at once; who
-  // holds more than a new limit keeps it. INVALID_ARGUMENT as ServerOptions::Validate(),
-  // FAILED_PRECONDITION if anything else differs (`options().Reloaded(options) != options`): then
-  // nothing has changed.
+  // Brings into force what may change while the server runs: at once for all that is asked for from
+  // now on. Allocations go on with the credentials that they have; who holds more than a new limit
+  // keeps it. What a change means for allocations that stand is brought about by Tick(), within
+  // four of its rounds: permissions and channels to peers that aren't allowed any more end, and
+  // with the first quota and the first rate of users, it is found out whose all are.
+  // INVALID_ARGUMENT as ServerOptions::Validate(), FAILED_PRECONDITION if anything else differs
+  // (`options().Reloaded(options) != options`): then nothing has changed.
   absl::Status Reconfigure(const ServerOptions& options);
 
   // New allocations are refused from now on: with 300 (Try Alternate) if ServerOptions::alternates

@@ -25,7 +25,7 @@ Server::Impl::Impl(ServerOptions options, ForwardingPlane& plane)
       calls_(options_.limits.max_allocations),
       ports_(options_.relay_addresses.size(), PortPool(options_.relay_ports)) {
   ResetAllocationBudget();
-  SetRates({});
+  SetRates();
 }
 
 Outcome Server::Impl::Drop(Discard reason) {
@@ -124,7 +124,7 @@ void Server::Impl::End(LegId id, MonotonicMs now) {
   for (const Allocation::Relayed& relayed : allocation.relayed) {
     if (relayed.port != 0) ReleasePort(relayed.address, relayed.port);
   }
-  quota_.Release(QuotaName(allocation));
+  if (allocation.counted) quota_.Release(CredentialName(allocation));
   users_.Remove(id);
   const uint32_t number = allocation.call;
   const uint8_t side = allocation.side;
@@ -188,11 +188,9 @@ void Server::Impl::ReleaseReservation(const Reservation& reservation) {
 }
 
 std::string Server::Impl::CredentialName(const Allocation& allocation) const {
-  return std::string(authenticator_.CredentialName(UsernameOf(allocation)));
-}
-
-std::string Server::Impl::QuotaName(const Allocation& allocation) const {
-  return options_.limits.max_allocations_per_user == 0 ? std::string() : CredentialName(allocation);
+  std::string username = UsernameOf(allocation);
+  if (allocation.expiry_unix_s != 0) username.erase(0, username.find(':') + 1);
+  return username;
 }
 
 std::string Server::Impl::UsernameOf(const Allocation& allocation) const {
@@ -206,7 +204,11 @@ std::string Server::Impl::UsernameOf(const Allocation& allocation) const {
 // The allocation stands in its call already.
 void Server::Impl::SetUsername(Allocation& allocation, std::string_view username,
                                std::optional<int64_t> expiry_unix_s) const {
-  allocation.expiry_unix_s = static_cast<uint32_t>(expiry_unix_s.value_or(0));
+  // One that is beyond 2106 stands in the name alone; it isn't "none".
+  if (expiry_unix_s) {
+    allocation.expiry_unix_s =
+        static_cast<uint32_t>(std::clamp<int64_t>(*expiry_unix_s, 1, UINT32_MAX));
+  }
   if (allocation.call == 0 || UsernameOf(allocation) != username) {
     allocation.username = CompactString(username);
   }
@@ -229,6 +231,8 @@ void Server::Impl::Tick(const Now& now, uint32_t budget) {
     if (!expired) break;
     ReleaseReservation(*expired);
   }
+  // Less at a time than is looked at above, as each takes longer.
+  Sweep(std::max(1u, budget / 4));
   transactions_.Tick(ms, budget);
   calls_.Tick(ms, budget);
 }

@@ -201,8 +201,8 @@ class Server::Impl {
   void EndExpiredBindings(LegId id, MonotonicMs now);
   void ReleasePort(uint8_t address, uint16_t port);
   void ReleaseReservation(const Reservation& reservation);
+  // Whom the credential names that the allocation was made with.
   std::string CredentialName(const Allocation& allocation) const;
-  std::string QuotaName(const Allocation& allocation) const;  // empty while there is no quota
   std::string UsernameOf(const Allocation& allocation) const;
   void SetUsername(Allocation& allocation, std::string_view username,
                    std::optional<int64_t> expiry_unix_s) const;
@@ -213,12 +213,14 @@ class Server::Impl {
   }
 
   // reconfigure.cc
-  bool KnowsUsers() const { return options_.limits.rates.bytes_per_user != 0; }
-  void SetRates(const ForwardingRates& before);
+  void SetRates();
   static AuthenticatorOptions AuthenticatorOptionsOf(const ServerOptions& options);
   void ResetAllocationBudget();
-  void RecountQuota();
-  void EndRefusedBindings();
+  // What a change of the options means for allocations that stand is brought into force by Tick(),
+  // so many at a time.
+  void BeginSweep() { sweep_ = 0; }
+  void Sweep(uint32_t budget);
+  void EndRefusedBindings(LegId id, Allocation& allocation);
 
   ServerOptions options_;
   ForwardingPlane& plane_;
@@ -231,13 +233,16 @@ class Server::Impl {
   DrainState drain_;
   AllocationTable allocations_;
   ReservationTable reservations_;
-  LegUsers users_;  // empty while there is no rate of users
+  // Empty before there is a rate of users; then kept, so that the next one finds all there.
+  LegUsers users_;
+  bool knows_users_ = false;
   TransactionCache transactions_;
   CallTable calls_;
   std::vector<PortPool> ports_;  // by index into options_.relay_addresses
   // That Allocate responses gave out, of the few allocations that asked for one.
   absl::flat_hash_map<LegId, uint64_t> reservation_tokens_;
   LegId scan_ = 0;
+  std::optional<LegId> sweep_;  // where a sweep goes on
   std::function<void(const LegChange&)> observer_;
   ServerCounters counters_;
 };
