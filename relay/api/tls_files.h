@@ -20,6 +20,7 @@ struct TlsPem {
   std::string cert;
   std::string key;
   bool key_readable_by_others = false;
+  bool operator==(const TlsPem&) const = default;
 };
 
 // Errors name the file: one that can't be read or isn't PEM, a key that isn't the certificate's.

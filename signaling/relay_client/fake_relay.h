@@ -1,5 +1,5 @@
-// A relay's CallControl service for tests of its clients: a real gRPC server on a Unix socket, that
-// remembers what it was told and answers as it is told to.
+// A relay's CallControl service for tests of its clients: a real gRPC server on a Unix socket, or
+// with mutual TLS, that remembers what it was told and answers as it is told to.
 #pragma once
 
 #include <grpcpp/server.h>
@@ -20,7 +20,9 @@ namespace sotto::signaling {
 
 class FakeRelay final : public relay::v1::CallControl::Service {
  public:
-  explicit FakeRelay(std::string path) : path_(std::move(path)) {}
+  explicit FakeRelay(std::string address, std::shared_ptr<grpc::ServerCredentials> credentials =
+                                              grpc::InsecureServerCredentials())
+      : address_(std::move(address)), credentials_(std::move(credentials)) {}
   ~FakeRelay() override { Stop(); }
 
   void Start() {
@@ -29,7 +31,7 @@ class FakeRelay final : public relay::v1::CallControl::Service {
       stopping_ = false;
     }
     grpc::ServerBuilder builder;
-    builder.AddListeningPort("unix:" + path_, grpc::InsecureServerCredentials());
+    builder.AddListeningPort(address_, credentials_);
     builder.RegisterService(this);
     server_ = builder.BuildAndStart();
   }
@@ -107,6 +109,15 @@ class FakeRelay final : public relay::v1::CallControl::Service {
     std::lock_guard lock(mutex_);
     return watches_;
   }
+  int polls() {
+    std::lock_guard lock(mutex_);
+    return polls_;
+  }
+  // The name in the certificate of who asked last how it is.
+  std::string peer() {
+    std::lock_guard lock(mutex_);
+    return peer_;
+  }
 
  private:
   using Context = grpc::ServerContext;
@@ -149,9 +160,12 @@ class FakeRelay final : public relay::v1::CallControl::Service {
     armed_.erase(request->call());
     return grpc::Status::OK;
   }
-  grpc::Status GetRelay(Context*, const relay::v1::GetRelayRequest*,
+  grpc::Status GetRelay(Context* context, const relay::v1::GetRelayRequest*,
                         relay::v1::Relay* response) override {
+    const auto names = context->auth_context()->FindPropertyValues("x509_common_name");
     std::lock_guard lock(mutex_);
+    ++polls_;
+    if (!names.empty()) peer_ = {names[0].data(), names[0].size()};
     *response = relay_;
     return grpc::Status::OK;
   }
@@ -176,7 +190,8 @@ class FakeRelay final : public relay::v1::CallControl::Service {
     return {grpc::StatusCode::UNAVAILABLE, "the relay is stopping"};
   }
 
-  const std::string path_;
+  const std::string address_;
+  const std::shared_ptr<grpc::ServerCredentials> credentials_;
   std::unique_ptr<grpc::Server> server_;
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -189,6 +204,8 @@ class FakeRelay final : public relay::v1::CallControl::Service {
   int failures_ = 0;
   grpc::StatusCode failure_ = grpc::OK;
   int watches_ = 0;
+  int polls_ = 0;
+  std::string peer_;
   int ends_ = 0;
   bool held_ = false;
   bool stopping_ = false;

@@ -11,8 +11,8 @@
 #include <utility>
 
 #include "relay/api/grpc_log.h"
-#include "relay/api/tls_files.h"
 #include "relay/auth/credential.h"
+#include "relay/daemon/log.h"
 #include "signaling/relay_client/call_name.h"
 #include "signaling/relay_client/fleet_thread.h"
 #include "signaling/relay_client/relay_link.h"
@@ -37,7 +37,7 @@ bool IsHostAndPort(std::string_view text) {
   return parsed.ec == std::errc() && parsed.ptr == port.data() + port.size() && number != 0;
 }
 
-absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> CredentialsOf(const RelayOptions& relay) {
+absl::StatusOr<TlsPem> LoadTls(const RelayOptions& relay) {
   const TlsFiles files = {.ca = relay.tls_ca, .cert = relay.tls_cert, .key = relay.tls_key};
   if (std::string_view(relay.control).starts_with(kUnix)) {
     if (!std::string_view(relay.control).substr(kUnix.size()).starts_with('/')) {
@@ -48,7 +48,7 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> CredentialsOf(const Re
     if (files != TlsFiles{}) {
       return Wrong(relay, "a Unix socket has no TLS; leave tls_ca, tls_cert and tls_key out");
     }
-    return grpc::InsecureChannelCredentials();
+    return TlsPem{};
   }
   if (!IsHostAndPort(relay.control)) {
     return Wrong(relay, "control: must be \"unix:PATH\" or \"HOST:PORT\"");
@@ -59,16 +59,12 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> CredentialsOf(const Re
                  "and tls_key");
   }
   absl::StatusOr<TlsPem> pem = ReadTlsFiles(files);
-  if (!pem.ok()) {
-    return Wrong(relay,
-                 std::string_view(pem.status().message().data(), pem.status().message().size()));
-  }
-  return grpc::SslCredentials(
-      {.pem_root_certs = pem->ca, .pem_private_key = pem->key, .pem_cert_chain = pem->cert});
+  if (pem.ok()) return pem;
+  return Wrong(relay,
+               std::string_view(pem.status().message().data(), pem.status().message().size()));
 }
 
-std::unique_ptr<relay::v1::CallControl::StubInterface> StubOf(
-    const RelayOptions& relay, const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
+std::unique_ptr<relay::v1::CallControl::StubInterface> StubOf(const RelayEndpoint& relay) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);  // RelayLink does it
@@ -80,34 +76,28 @@ std::unique_ptr<relay::v1::CallControl::StubInterface> StubOf(
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 2000);  // what one attempt may take
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   arguments.SetMaxReceiveMessageSize(64 * 1024);
+  const TlsPem& tls = relay.tls;
+  const auto credentials =
+      tls == TlsPem{}
+          ? grpc::InsecureChannelCredentials()
+          : grpc::SslCredentials(
+                {.pem_root_certs = tls.ca, .pem_private_key = tls.key, .pem_cert_chain = tls.cert});
   return relay::v1::CallControl::NewStub(
-      grpc::CreateCustomChannel(relay.control, credentials, arguments));
+      grpc::CreateCustomChannel(relay.options.control, credentials, arguments));
 }
 
 class Fleet final : public RelayFleet {
  public:
-  Fleet(std::vector<RelayOptions> relays,
-        std::vector<std::shared_ptr<grpc::ChannelCredentials>> credentials, Post post, OnLeg on_leg)
-      : relays_(std::move(relays)),
-        alive_(std::make_shared<bool>(true)),
+  Fleet(std::vector<RelayEndpoint> relays, Post post, OnLeg on_leg)
+      : alive_(std::make_shared<bool>(true)),
         on_leg_(std::make_shared<OnLeg>(std::move(on_leg))),
+        tell_([post = std::move(post), alive = alive_, on_leg = on_leg_](const LegAddresses& leg) {
+          post([alive, on_leg, leg] {
+            if (*alive) (*on_leg)(leg);
+          });
+        }),
         thread_(std::make_shared<FleetThread>()) {
-    const auto tell = [post = std::move(post), alive = alive_,
-                       on_leg = on_leg_](const LegAddresses& leg) {
-      post([alive, on_leg, leg] {
-        if (*alive) (*on_leg)(leg);
-      });
-    };
-    for (size_t i = 0; i < relays_.size(); ++i) {
-      auto& state = *states_.emplace_back(std::make_unique<State>());
-      state.link = std::make_unique<RelayLink>(relays_[i].name, StubOf(relays_[i], credentials[i]),
-                                               thread_, tell, [&state](const RelayHealth& health) {
-                                                 std::lock_guard lock(state.mutex);
-                                                 state.health = health;
-                                                 ++state.reports;
-                                               });
-      thread_->Post([&state] { state.link->Start(); });
-    }
+    for (RelayEndpoint& relay : relays) current_.push_back(Add(std::move(relay)));
   }
 
   ~Fleet() override {
@@ -123,9 +113,9 @@ class Fleet final : public RelayFleet {
   RelayIndex Choose() override {
     std::optional<RelayIndex> best;
     double least = 0;
-    for (RelayIndex i = 0; i < states_.size(); ++i) {
+    for (size_t i = 0; i < current_.size(); ++i) {
       // Each time another one goes first, so that equals take turns.
-      const RelayIndex index = static_cast<RelayIndex>((first_ + i) % states_.size());
+      const RelayIndex index = current_[(first_ + i) % current_.size()];
       State& state = *states_[index];
       const auto [health, reports] = Report(state);
       if (std::exchange(state.seen_reports, reports) != reports) state.placed = 0;
@@ -137,15 +127,15 @@ class Fleet final : public RelayFleet {
         least = share;
       }
     }
-    first_ = static_cast<RelayIndex>((first_ + 1) % states_.size());
-    const RelayIndex chosen = best.value_or(first_);
+    first_ = (first_ + 1) % current_.size();
+    const RelayIndex chosen = best.value_or(current_[first_]);
     ++states_[chosen]->placed;
     return chosen;
   }
 
   RelayCredential Mint(RelayIndex relay, const CallId& call, CallSideName side, int64_t unix_s,
                        uint32_t valid_s) const override {
-    const RelayOptions& options = relays_.at(relay);
+    const RelayOptions& options = states_.at(relay)->endpoint.options;
     RelayCredential credential;
     credential.urls = options.urls;
     credential.username = fmt::format("{}:{}/{}", unix_s + valid_s, RelayCallName(call),
@@ -163,62 +153,118 @@ class Fleet final : public RelayFleet {
 
   RelayHealth Health(RelayIndex relay) const override { return Report(*states_.at(relay)).first; }
 
-  void SetCredentials(RelayIndex relay, std::vector<std::string> urls,
-                      std::string secret) override {
-    relays_.at(relay).urls = std::move(urls);
-    relays_.at(relay).secret = std::move(secret);
+  void SetRelays(std::vector<RelayEndpoint> relays, std::chrono::seconds linger) override {
+    std::vector<RelayIndex> wanted;
+    for (RelayEndpoint& relay : relays) wanted.push_back(Place(std::move(relay)));
+    for (const RelayIndex index : current_) {
+      if (std::ranges::find(wanted, index) != wanted.end()) continue;
+      State& state = *states_[index];
+      Log(LogLevel::kInfo, "A relay is taken out; its calls go on.", {{"relay", state.name}});
+      thread_->Post([&state, linger] { state.link->Retire(linger); });
+    }
+    first_ = 0;
+    const std::lock_guard lock(list_mutex_);
+    current_ = std::move(wanted);
   }
 
   std::vector<RelayReport> Reports() const override {
+    const std::lock_guard lock(list_mutex_);
     std::vector<RelayReport> reports;
-    for (size_t i = 0; i < states_.size(); ++i) {
+    for (const RelayIndex index : current_) {
+      const State& state = *states_[index];
       RelayReport& report = reports.emplace_back();
-      report.name = relays_[i].name;
-      report.health = Report(*states_[i]).first;
-      states_[i]->link->ReadCounters(report);
+      report.name = state.name;
+      report.health = Report(state).first;
+      state.link->ReadCounters(report);
     }
     return reports;
   }
 
  private:
   struct State {
+    explicit State(RelayEndpoint relay) : name(relay.options.name), endpoint(std::move(relay)) {}
+
+    const std::string name;
+    RelayEndpoint endpoint;           // the caller's
     std::unique_ptr<RelayLink> link;  // the fleet's thread's
     mutable std::mutex mutex;
     // Under mutex: the fleet's thread writes, the caller's reads.
-    RelayHealth health{.problem = "hasn't been asked yet"};
+    RelayHealth health = {.problem = "hasn't been asked yet"};
     uint64_t reports = 0;
     // The caller's:
     uint64_t seen_reports = 0;
     uint32_t placed = 0;  // calls, since the last report
   };
 
+  // Of a relay that may be there.
+  RelayIndex Place(RelayEndpoint relay) {
+    const auto known = std::ranges::find_if(current_, [&](RelayIndex index) {
+      const RelayOptions& options = states_[index]->endpoint.options;
+      return options.name == relay.options.name && options.control == relay.options.control;
+    });
+    if (known == current_.end()) {
+      Log(LogLevel::kInfo, "A relay is added.", {{"relay", relay.options.name}});
+      return Add(std::move(relay));
+    }
+    State& state = *states_[*known];
+    if (state.endpoint.tls != relay.tls) {
+      auto stub = std::make_shared<decltype(StubOf(relay))>(StubOf(relay));
+      thread_->Post([&state, stub] { state.link->Reconnect(std::move(*stub)); });
+    }
+    state.endpoint = std::move(relay);
+    return *known;
+  }
+
+  RelayIndex Add(RelayEndpoint relay) {
+    auto made = std::make_unique<State>(std::move(relay));
+    State& state = *made;
+    state.link = std::make_unique<RelayLink>(state.name, StubOf(state.endpoint), thread_, tell_,
+                                             [&state](const RelayHealth& health) {
+                                               const std::lock_guard lock(state.mutex);
+                                               state.health = health;
+                                               ++state.reports;
+                                             });
+    thread_->Post([&state] { state.link->Start(); });
+    const std::lock_guard lock(list_mutex_);
+    states_.push_back(std::move(made));
+    return static_cast<RelayIndex>(states_.size() - 1);
+  }
+
   static std::pair<RelayHealth, uint64_t> Report(const State& state) {
     std::lock_guard lock(state.mutex);
     return {state.health, state.reports};
   }
 
-  std::vector<RelayOptions> relays_;   // `urls` and `secret` are the caller's, all else is const
   const std::shared_ptr<bool> alive_;  // the caller's thread's, as the callbacks are
   const std::shared_ptr<OnLeg> on_leg_;
+  const OnLeg tell_;
   const std::shared_ptr<FleetThread> thread_;
-  std::vector<std::unique_ptr<State>> states_;
-  RelayIndex first_ = 0;
+  mutable std::mutex list_mutex_;
+  // Under list_mutex_: the caller's thread writes, any reads. One that is taken out keeps its
+  // place.
+  std::vector<std::unique_ptr<State>> states_;  // by RelayIndex
+  std::vector<RelayIndex> current_;             // never empty
+  // The caller's:
+  size_t first_ = 0;  // in current_
 };
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<RelayFleet>> RelayFleet::Create(std::vector<RelayOptions> relays,
-                                                               Post post, OnLeg on_leg) {
+absl::StatusOr<std::vector<RelayEndpoint>> LoadRelays(const std::vector<RelayOptions>& relays) {
   if (relays.empty()) return absl::InvalidArgumentError("there is no relay; name one at least");
-  RouteGrpcLog();
-  std::vector<std::shared_ptr<grpc::ChannelCredentials>> credentials;
+  std::vector<RelayEndpoint> loaded;
   for (const RelayOptions& relay : relays) {
-    auto made = CredentialsOf(relay);
-    if (!made.ok()) return made.status();
-    credentials.push_back(*std::move(made));
+    absl::StatusOr<TlsPem> tls = LoadTls(relay);
+    if (!tls.ok()) return tls.status();
+    loaded.push_back({relay, *std::move(tls)});
   }
-  return std::make_unique<Fleet>(std::move(relays), std::move(credentials), std::move(post),
-                                 std::move(on_leg));
+  return loaded;
+}
+
+std::unique_ptr<RelayFleet> RelayFleet::Create(std::vector<RelayEndpoint> relays, Post post,
+                                               OnLeg on_leg) {
+  RouteGrpcLog();
+  return std::make_unique<Fleet>(std::move(relays), std::move(post), std::move(on_leg));
 }
 
 }  // namespace sotto::signaling

@@ -7,7 +7,7 @@
 // time is over.
 #pragma once
 
-#include <array>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "relay/api/tls_files.h"
 #include "relay/wire/ip_address.h"
 #include "signaling/identity/account.h"
 
@@ -33,6 +34,15 @@ struct RelayOptions {
   bool operator==(const RelayOptions&) const = default;
 };
 
+// With what its files hold.
+struct RelayEndpoint {
+  RelayOptions options;
+  TlsPem tls;  // empty with "unix:"
+};
+
+// INVALID_ARGUMENT: there is none, a file that can't be read, an address that isn't one.
+absl::StatusOr<std::vector<RelayEndpoint>> LoadRelays(const std::vector<RelayOptions>& relays);
+
 enum class CallSideName : uint8_t { kCaller, kRecipient };  // "a" and "b" in credentials
 
 struct RelayCredential {
@@ -41,7 +51,8 @@ struct RelayCredential {
   std::string credential;  // 28 characters
 };
 
-using RelayIndex = uint32_t;  // into the configured relays
+// One that the fleet has or had: those that it is made with from 0, in their order.
+using RelayIndex = uint32_t;
 
 struct RelayHealth {
   bool well = false;  // answered lately, runs the policy `call`, has room, and doesn't drain
@@ -79,10 +90,9 @@ class RelayFleet {
   using Post = std::function<void(std::function<void()>)>;
   using OnLeg = std::function<void(const LegAddresses&)>;
 
-  // INVALID_ARGUMENT: a file that can't be read, an address that isn't one. `relays` has one at
-  // least. Connections are made, and made again, in the background.
-  static absl::StatusOr<std::unique_ptr<RelayFleet>> Create(std::vector<RelayOptions> relays,
-                                                            Post post, OnLeg on_leg);
+  // `relays` has one at least. Connections are made, and made again, in the background.
+  static std::unique_ptr<RelayFleet> Create(std::vector<RelayEndpoint> relays, Post post,
+                                            OnLeg on_leg);
   virtual ~RelayFleet() = default;
 
   // Where a new call goes: the well relay with the least share of its capacity taken, calls that
@@ -102,11 +112,13 @@ class RelayFleet {
 
   virtual RelayHealth Health(RelayIndex relay) const = 0;
 
-  // For credentials to come: what RelayOptions calls so.
-  virtual void SetCredentials(RelayIndex relay, std::vector<std::string> urls,
-                              std::string secret) = 0;
+  // From now on these are the relays. One that keeps name and control keeps its calls and its
+  // index: new certificates are for connections to come, new `urls` and `secret` for credentials to
+  // come. One that isn't among them gets no more calls, and is let go of once it has none left, but
+  // not before `linger`, in which a call that was placed there may still be armed.
+  virtual void SetRelays(std::vector<RelayEndpoint> relays, std::chrono::seconds linger) = 0;
 
-  // Any thread: all of them, in the order of RelayIndex.
+  // Any thread: of those that are the relays now, in their order.
   virtual std::vector<RelayReport> Reports() const = 0;
 };
 

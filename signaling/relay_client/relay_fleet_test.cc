@@ -2,10 +2,14 @@
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "relay/auth/credential.h"
@@ -45,27 +49,36 @@ class RelayFleetTest : public testing::Test {
     std::filesystem::remove_all(folder_);
   }
 
-  std::string PathOf(size_t i) const { return fmt::format("{}/{}.sock", folder_, i); }
+  std::string Of(std::string_view file) const { return fmt::format("{}/{}", folder_, file); }
+  std::string AddressOf(size_t i) const { return fmt::format("unix:{}/{}.sock", folder_, i); }
   // One that has room, and serves.
   FakeRelay& AddRelay(bool start = true) {
-    FakeRelay& relay = *relays_.emplace_back(std::make_unique<FakeRelay>(PathOf(relays_.size())));
+    FakeRelay& relay =
+        *relays_.emplace_back(std::make_unique<FakeRelay>(AddressOf(relays_.size())));
     relay.SetLoad(0, 1000);
     if (start) relay.Start();
     return relay;
   }
+  RelayOptions OptionsOf(size_t i) const {
+    return {.name = fmt::format("relay{}", i),
+            .control = AddressOf(i),
+            .tls_ca = {},
+            .tls_cert = {},
+            .tls_key = {},
+            .urls = {fmt::format("turn:192.0.2.{}:3478?transport=udp", i)},
+            .secret = "a-shared-secret"};
+  }
+  // Of the relays that there are.
   void StartFleet() {
     std::vector<RelayOptions> options;
-    for (size_t i = 0; i < relays_.size(); ++i) {
-      options.push_back({.name = fmt::format("relay{}", i),
-                         .control = "unix:" + PathOf(i),
-                         .tls_ca = {},
-                         .tls_cert = {},
-                         .tls_key = {},
-                         .urls = {fmt::format("turn:192.0.2.{}:3478?transport=udp", i)},
-                         .secret = "a-shared-secret"});
-    }
-    auto made = RelayFleet::Create(
-        options,
+    for (size_t i = 0; i < relays_.size(); ++i) options.push_back(OptionsOf(i));
+    StartFleet(options);
+  }
+  void StartFleet(const std::vector<RelayOptions>& options) {
+    auto loaded = LoadRelays(options);
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    fleet = RelayFleet::Create(
+        *std::move(loaded),
         [this](std::function<void()> work) {
           std::lock_guard lock(mutex_);
           posted_.push_back(std::move(work));
@@ -76,8 +89,11 @@ class RelayFleetTest : public testing::Test {
           for (const auto& relayed : leg.relayed) text += " " + relayed.ToString();
           legs.push_back(text);
         });
-    ASSERT_TRUE(made.ok()) << made.status();
-    fleet = *std::move(made);
+  }
+  void SetRelays(const std::vector<RelayOptions>& options, std::chrono::seconds linger = 0s) {
+    auto loaded = LoadRelays(options);
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    fleet->SetRelays(*std::move(loaded), linger);
   }
 
   // This is the thread that the fleet posts to.
@@ -327,12 +343,156 @@ TEST_F(RelayFleetTest, EndsSoonWhateverTheRelayDoes) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, 1s * kSlowness);
 }
 
+std::vector<std::string> NamesOf(const RelayFleet& fleet) {
+  std::vector<std::string> names;
+  for (const RelayReport& report : fleet.Reports()) names.push_back(report.name);
+  return names;
+}
+
+TEST_F(RelayFleetTest, ARelayThatIsAddedGetsCalls) {
+  AddRelay().SetLoad(999, 1000);
+  StartFleet();
+  ASSERT_TRUE(EventuallyWell(0));
+  FakeRelay& added = AddRelay();
+  SetRelays({OptionsOf(1), OptionsOf(0)});
+  EXPECT_THAT(NamesOf(*fleet), ElementsAre("relay1", "relay0"));
+  ASSERT_TRUE(EventuallyWell(1));
+  EXPECT_EQ(fleet->Choose(), 1u);
+  EXPECT_THAT(fleet->Mint(1, Call(1), CallSideName::kCaller, 1'800'000'000, 600).urls,
+              ElementsAre("turn:192.0.2.1:3478?transport=udp"));
+  fleet->ArmCall(1, Call(1));
+  EXPECT_TRUE(Eventually([&] { return added.IsArmed(Name(1)); }));
+}
+
+TEST_F(RelayFleetTest, ARelayThatIsTakenOutKeepsTheCallsThatItHas) {
+  FakeRelay& old = AddRelay();
+  AddRelay();
+  StartFleet();
+  ASSERT_TRUE(EventuallyWell(0) && EventuallyWell(1));
+  fleet->ArmCall(0, Call(1));
+  ASSERT_TRUE(Eventually([&] { return old.IsArmed(Name(1)); }));
+  SetRelays({OptionsOf(1)}, 2s);
+  EXPECT_THAT(NamesOf(*fleet), ElementsAre("relay1"));
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(fleet->Choose(), 1u);
+  // One that was placed before, and connects only now.
+  fleet->ArmCall(0, Call(2));
+  EXPECT_TRUE(Eventually([&] { return old.IsArmed(Name(2)); }));
+  old.SetLeg(Name(1), false, 50'000);
+  EXPECT_TRUE(Eventually([&] { return legs.size() == 1; }));
+  EXPECT_FALSE(Eventually([&] { return !old.IsArmed(Name(1)) || !old.IsArmed(Name(2)); }, 2500ms));
+
+  // Nobody asks for it any more once it has none.
+  fleet->EndCall(0, Call(1));
+  fleet->EndCall(0, Call(2));
+  EXPECT_TRUE(Eventually([&] { return !old.IsArmed(Name(1)) && !old.IsArmed(Name(2)); }));
+  int polls = -1;
+  EXPECT_TRUE(Eventually([&] {
+    std::this_thread::sleep_for(1500ms);
+    return std::exchange(polls, old.polls()) == old.polls();
+  }));
+  fleet->ArmCall(0, Call(3));
+  EXPECT_FALSE(Eventually([&] { return old.IsArmed(Name(3)); }, 300ms));
+}
+
+TEST_F(RelayFleetTest, ARelayThatComesBackIntoTheListIsAskedAnew) {
+  FakeRelay& relay = AddRelay();
+  AddRelay();
+  StartFleet();
+  ASSERT_TRUE(EventuallyWell(0) && EventuallyWell(1));
+  SetRelays({OptionsOf(1)});
+  SetRelays({OptionsOf(0), OptionsOf(1)});
+  ASSERT_TRUE(EventuallyWell(2));
+  std::set<RelayIndex> chosen;
+  for (int i = 0; i < 10; ++i) chosen.insert(fleet->Choose());
+  EXPECT_THAT(chosen, ElementsAre(1, 2));
+  fleet->ArmCall(2, Call(1));
+  EXPECT_TRUE(Eventually([&] { return relay.IsArmed(Name(1)); }));
+}
+
+TEST_F(RelayFleetTest, NewCredentialsAreForCallsToCome) {
+  FakeRelay& relay = AddRelay();
+  StartFleet();
+  fleet->ArmCall(0, Call(1));
+  ASSERT_TRUE(Eventually([&] { return relay.IsArmed(Name(1)); }));
+  RelayOptions options = OptionsOf(0);
+  options.urls = {"turn:relay.example.org"};
+  options.secret = "the-next-secret";
+  SetRelays({options});
+  const RelayCredential minted = fleet->Mint(0, Call(2), CallSideName::kCaller, 1'800'000'000, 600);
+  EXPECT_THAT(minted.urls, ElementsAre("turn:relay.example.org"));
+  EXPECT_EQ(minted.credential, relay::MintTimeLimitedPassword("the-next-secret", minted.username));
+  EXPECT_EQ(relay.watches(), 1);
+  EXPECT_TRUE(relay.IsArmed(Name(1)));
+}
+
+class RelayFleetTlsTest : public RelayFleetTest {
+ protected:
+  // A certificate that signs itself, and its key: NAME.pem and NAME-key.pem.
+  std::string Certificate(const std::string& name) {
+    const std::string command = fmt::format(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN={} "
+        "-addext subjectAltName=IP:127.0.0.1 -keyout {} -out {} 2>/dev/null",
+        name, Of(name + "-key.pem"), Of(name + ".pem"));
+    EXPECT_EQ(std::system(command.c_str()), 0);
+    return ContentsOf(name + ".pem");
+  }
+  std::string ContentsOf(const std::string& file) const {
+    std::ifstream in(Of(file));
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  static uint16_t FreePort() {
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    EXPECT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size), 0);
+    close(fd);
+    return ntohs(address.sin_port);
+  }
+};
+
+TEST_F(RelayFleetTlsTest, NewCertificatesAreForConnectionsToCome) {
+  grpc::SslServerCredentialsOptions tls(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  tls.pem_root_certs = Certificate("signald") + Certificate("signald-next");
+  tls.pem_key_cert_pairs.push_back({});
+  tls.pem_key_cert_pairs[0].cert_chain = Certificate("relay");
+  tls.pem_key_cert_pairs[0].private_key = ContentsOf("relay-key.pem");
+  RelayOptions options = OptionsOf(0);
+  options.control = fmt::format("127.0.0.1:{}", FreePort());
+  options.tls_ca = Of("relay.pem");
+  options.tls_cert = Of("signald.pem");
+  options.tls_key = Of("signald-key.pem");
+  FakeRelay relay(options.control, grpc::SslServerCredentials(tls));
+  relay.SetLoad(0, 1000);
+  relay.Start();
+  StartFleet({options});
+  ASSERT_TRUE(EventuallyWell(0));
+  fleet->ArmCall(0, Call(1));
+  ASSERT_TRUE(Eventually([&] { return relay.IsArmed(Name(1)) && relay.watches() == 1; }));
+  EXPECT_EQ(relay.peer(), "signald");
+
+  options.tls_cert = Of("signald-next.pem");
+  options.tls_key = Of("signald-next-key.pem");
+  SetRelays({options});
+  EXPECT_TRUE(Eventually([&] {
+    EXPECT_TRUE(fleet->Health(0).well) << fleet->Health(0).problem;
+    return relay.peer() == "signald-next" && relay.watches() == 2;
+  }));
+  relay.SetLeg(Name(1), false, 50'000);
+  EXPECT_TRUE(Eventually([&] { return legs.size() == 1; }));
+  // What stays as it is has no new connection.
+  SetRelays({options});
+  EXPECT_FALSE(Eventually([&] { return relay.watches() > 2; }, 300ms));
+  fleet.reset();
+}
+
 TEST(RelayFleetOptions, SayWhatIsWrong) {
   const auto error = [](RelayOptions options) {
     options.name = "one";
-    const auto made = RelayFleet::Create(
-        {options}, [](auto) {}, [](const auto&) {});
-    return made.ok() ? "(none)" : std::string(made.status().message());
+    const auto loaded = LoadRelays({options});
+    return loaded.ok() ? "(none)" : std::string(loaded.status().message());
   };
   RelayOptions options;
   options.control = "unix:relayd.sock";
@@ -349,9 +509,7 @@ TEST(RelayFleetOptions, SayWhatIsWrong) {
   EXPECT_THAT(error(options), HasSubstr("give tls_ca, tls_cert and tls_key"));
   options.tls_cert = options.tls_key = "/none.pem";
   EXPECT_THAT(error(options), HasSubstr("/ca.pem can't be opened"));
-  EXPECT_FALSE(RelayFleet::Create(
-                   {}, [](auto) {}, [](const auto&) {})
-                   .ok());
+  EXPECT_FALSE(LoadRelays({}).ok());
 }
 
 }  // namespace

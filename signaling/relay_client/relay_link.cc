@@ -77,6 +77,7 @@ class RelayLink::LegStream final : public grpc::ClientReadReactor<api::LegEvent>
     stream->self_.reset(stream);
     stream->context_.set_wait_for_ready(true);
     link.OperationBegins(&stream->context_);
+    link.watch_ = &stream->context_;
     link.stub_->async()->WatchLegs(&stream->context_, &stream->request_, stream);
     // Reads are started by the fleet's thread, so that it is never behind by more than one event.
     stream->AddHold();
@@ -127,6 +128,16 @@ void RelayLink::Start() {
   Poll();
   Watch();
 }
+
+void RelayLink::Reconnect(std::unique_ptr<api::CallControl::StubInterface> stub) {
+  if (stopping_) return;
+  stub_ = std::move(stub);
+  if (watch_ == nullptr) return;
+  watch_replaced_ = true;
+  watch_->TryCancel();
+}
+
+void RelayLink::Retire(seconds linger) { retire_at_ = FleetThread::Clock::now() + linger; }
 
 void RelayLink::OperationBegins(grpc::ClientContext* context) { operations_.insert(context); }
 
@@ -197,6 +208,10 @@ void RelayLink::OnPolled(const grpc::Status& status, const api::Relay& relay) {
   on_health_(health);
   SetUp(status.ok(), status);
   if (!status.ok()) ForgetOldEndings();
+  if (retire_at_ && calls_.empty() && FleetThread::Clock::now() >= *retire_at_) {
+    Log(LogLevel::kInfo, "A relay that was taken out has no calls left.", {{"relay", name_}});
+    return Stop([this] { stub_.reset(); });
+  }
   thread_->PostAfter(status.ok() ? kPollEvery : kPollWhileDownEvery, [this] { Poll(); });
 }
 
@@ -247,7 +262,10 @@ void RelayLink::OnAllStanding() {
 }
 
 void RelayLink::OnWatchEnded(const grpc::Status& status) {
+  watch_ = nullptr;
+  const bool replaced = std::exchange(watch_replaced_, false);
   if (stopping_) return;
+  if (replaced) return Watch();
   Log(up_ == true ? LogLevel::kWarning : LogLevel::kDebug, "The watch of a relay's legs has ended.",
       {{"relay", name_}, {"error", status.error_message()}});
   thread_->PostAfter(watch_pause_, [this] { Watch(); });

@@ -45,6 +45,12 @@ class RelayLink {
   // Any thread.
   void ReadCounters(RelayReport& report) const;
 
+  // From now on through this one. What is under way ends where it began, but for the watch, which
+  // begins anew.
+  void Reconnect(std::unique_ptr<relay::v1::CallControl::StubInterface> stub);
+  // Lets go of the relay when no call is left, but not before `linger` has passed.
+  void Retire(std::chrono::seconds linger);
+
   // Cancels what is under way; `done` is called when nothing is any more. The object must live
   // until then.
   void Stop(std::function<void()> done);
@@ -103,14 +109,17 @@ class RelayLink {
   static void Count(Requests& requests, const grpc::Status& status);
 
   const std::string name_;
-  const std::unique_ptr<relay::v1::CallControl::StubInterface> stub_;
+  std::unique_ptr<relay::v1::CallControl::StubInterface> stub_;
   const std::shared_ptr<FleetThread> thread_;
   const OnLeg on_leg_;
   const OnHealth on_health_;
 
   std::optional<bool> up_;  // whether the last poll was answered
   bool warned_of_policy_ = false;
+  grpc::ClientContext* watch_ = nullptr;  // of the one that there is
+  bool watch_replaced_ = false;           // and it was cancelled for another
   std::chrono::milliseconds watch_pause_;
+  std::optional<FleetThread::Clock::time_point> retire_at_;
   absl::flat_hash_map<CallId, Call> calls_;
   std::deque<CallId> ready_;
   uint32_t in_flight_ = 0;

@@ -276,6 +276,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .standard = "(none)",
       .example = "\"relay-1\"",
       .required = true,
+      .reloadable = true,
       .meaning = "What logs and metrics call the relay."},
      [](const ConfigValue& v, SignaldConfig& c) { v.Read(c.relays.back().name); }},
     {{.section = "relay",
@@ -284,6 +285,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .standard = "(none)",
       .example = "\"unix:/run/sotto/relayd.sock\"",
       .required = true,
+      .reloadable = true,
       .meaning = "Where its call control is: `unix:` and the path of its `[admin] socket`, or "
                  "`HOST:PORT`, which needs the three `tls_` keys."},
      [](const ConfigValue& v, SignaldConfig& c) { v.Read(c.relays.back().control); }},
@@ -311,6 +313,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .type = "a file",
       .standard = "(none)",
       .example = "\"/etc/sotto/relay-ca.pem\"",
+      .reloadable = true,
       .meaning = "Whose certificate the relay must have, in PEM."},
      SOTTO_PATH(relays.back().tls_ca)},
     {{.section = "relay",
@@ -318,6 +321,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .type = "a file",
       .standard = "(none)",
       .example = "\"/etc/sotto/signald.pem\"",
+      .reloadable = true,
       .meaning = "This server's certificate, for the relay."},
      SOTTO_PATH(relays.back().tls_cert)},
     {{.section = "relay",
@@ -325,6 +329,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .type = "a file",
       .standard = "(none)",
       .example = "\"/etc/sotto/signald-key.pem\"",
+      .reloadable = true,
       .meaning = "Its private key."},
      SOTTO_PATH(relays.back().tls_key)},
 
@@ -376,15 +381,19 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .type = "a string",
       .standard = "(none)",
       .example = "\"/run/sotto/signald.sock\"",
-      .meaning = "Unix socket of the admin services, an absolute path. Its folder belongs to the "
-                 "user that the server runs as."},
+      .meaning =
+          "Unix socket of the admin services, an absolute path. Its folder belongs to the user "
+          "that the server runs as. Who may open it is a full operator: accounts, sessions, "
+          "tokens."},
      [](const ConfigValue& v, SignaldConfig& c) { ReadSocketPath(v, c.admin.socket); }},
     {{.section = "admin",
       .name = "group",
       .type = "a string",
       .standard = "(that of the user that the server runs as)",
       .example = "\"sotto-admin\"",
-      .meaning = "The group whose members may connect to `socket`; nobody else may."},
+      .meaning =
+          "The group whose members may open `socket`, and so are full operators; nobody else "
+          "may."},
      [](const ConfigValue& v, SignaldConfig& c) { ReadUserName(v, c.admin.group); }},
     {{.section = "admin",
       .name = "listen",
@@ -392,7 +401,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .standard = "(none)",
       .example = "\"192.0.2.20:9643\"",
       .meaning = "Where the admin services are reached over TCP, with mutual TLS alone: needs the "
-                 "three below."},
+                 "three below. Who is let in is a full operator."},
      [](const ConfigValue& v, SignaldConfig& c) { ReadServicePort(v, c.admin.listen); }},
     {{.section = "admin",
       .name = "tls_cert",

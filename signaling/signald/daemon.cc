@@ -102,8 +102,9 @@ class Server {
   absl::Status Start() {
     const PrivilegeOptions privileges{.user = config_.user};
     if (absl::Status status = CheckPrivileges(privileges); !status.ok()) return status;
-    absl::StatusOr<ConfigFiles> files = ConfigFiles::Load(config_);
+    absl::StatusOr<ConfigFiles> files = ConfigFiles::Load(config_, time(nullptr));
     if (!files.ok()) return files.status();
+    for (const std::string& warning : files->warnings) Log(LogLevel::kWarning, warning);
     running_.emplace(config_path_, config_, *files);
     max_connections_ = config_.limits.max_connections;
     RaiseDescriptorLimit(max_connections_);
@@ -134,11 +135,9 @@ class Server {
     }
     identities_.emplace(config_.identity.options, std::move(keys));
 
-    auto relays = RelayFleet::Create(
-        config_.relays, [this](std::function<void()> call) { Post(std::move(call)); },
+    relays_ = RelayFleet::Create(
+        std::move(files->relays), [this](std::function<void()> call) { Post(std::move(call)); },
         [this](const LegAddresses& leg) { service_->OnLeg(leg); });
-    if (!relays.ok()) return relays.status();
-    relays_ = *std::move(relays);
     service_.emplace(config_.service, key_, *identities_, *store_client_, *relays_, ClockNow);
     content_ = {.tls = files->tls,
                 .web_root = files->web_root,
@@ -303,10 +302,9 @@ class Server {
     }
     listener_->SetLimits(config.limits.max_connections, config.limits.max_connections_per_prefix);
     service_->SetSessionLimits(config.service.sessions);
-    for (size_t i = 0; i < config.relays.size(); ++i) {
-      relays_->SetCredentials(static_cast<RelayIndex>(i), config.relays[i].urls,
-                              config.relays[i].secret);
-    }
+    // A call is armed before its credentials have ended, or never.
+    relays_->SetRelays(std::move(files.relays),
+                       std::chrono::seconds(config.service.calls.credential_s));
     if (files.admin_tls) operator_side_->ReplaceTls(*std::move(files.admin_tls));
   }
 
@@ -351,7 +349,11 @@ class Server {
 
 }  // namespace
 
-absl::Status CheckFiles(const SignaldConfig& config) { return ConfigFiles::Load(config).status(); }
+absl::StatusOr<std::vector<std::string>> CheckFiles(const SignaldConfig& config) {
+  absl::StatusOr<ConfigFiles> files = ConfigFiles::Load(config, time(nullptr));
+  if (!files.ok()) return files.status();
+  return std::move(files->warnings);
+}
 
 absl::Status RunDaemon(const std::string& config_path, const SignaldConfig& config) {
   if (sodium_init() < 0) return absl::InternalError("libsodium can't start.");

@@ -53,10 +53,11 @@ int main(int argc, char** argv) try {
   const auto config = sotto::signaling::LoadConfig(path);
   if (!config.ok()) return Fail(config.status());
   if (check) {
-    if (const absl::Status files = sotto::signaling::CheckFiles(*config); !files.ok()) {
-      return Fail(files);
+    const auto warnings = sotto::signaling::CheckFiles(*config);
+    if (!warnings.ok()) return Fail(warnings.status());
+    for (const auto& list : {config->warnings, *warnings}) {
+      for (const std::string& warning : list) fmt::print(stderr, "{}\n", warning);
     }
-    for (const std::string& warning : config->warnings) fmt::print(stderr, "{}\n", warning);
     fmt::print("{} is valid.\n", path);
     return 0;
   }

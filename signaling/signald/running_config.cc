@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "relay/api/certificate_dates.h"
 #include "relay/daemon/log.h"
 
 namespace sotto::signaling {
@@ -25,12 +26,6 @@ absl::Status Of(std::string_view key, const absl::Status& status) {
 
 size_t Digest(std::initializer_list<std::string_view> contents) {
   return std::hash<std::string>{}(fmt::format("{}", fmt::join(contents, "\n")));
-}
-
-std::vector<std::string_view> NamesOf(const std::vector<RelayOptions>& relays) {
-  std::vector<std::string_view> names;
-  for (const RelayOptions& relay : relays) names.push_back(relay.name);
-  return names;
 }
 
 // A reload in the making: what of `wanted` comes into force.
@@ -52,6 +47,7 @@ class Merger {
     config.server.web_root = wanted.server.web_root;
     config.server.origins = wanted.server.origins;
     config.identity.options = wanted.identity.options;
+    config.relays = wanted.relays;
 
     // Some keys come into force only with others that don't, at the next start.
     if (running.server.tls && wanted.server.tls) {
@@ -70,14 +66,6 @@ class Merger {
     } else {
       Defer("admin", "tls_");
     }
-    if (NamesOf(running.relays) == NamesOf(wanted.relays)) {
-      for (size_t i = 0; i < config.relays.size(); ++i) {
-        config.relays[i].urls = wanted.relays[i].urls;
-        config.relays[i].secret = wanted.relays[i].secret;
-      }
-    } else {
-      Defer("relay", "");
-    }
   }
 
   SignaldConfig config;
@@ -94,8 +82,8 @@ class Merger {
     });
     const auto is_deferred = [&](const std::string& path) {
       const size_t dot = path.find('.');
-      const std::string_view in = std::string_view(path).substr(0, std::min(path.find('#'), dot));
-      return in == section && std::string_view(path).substr(dot + 1).starts_with(name);
+      return std::string_view(path).substr(0, dot) == section &&
+             std::string_view(path).substr(dot + 1).starts_with(name);
     };
     std::erase_if(config.settings, [&](const auto& entry) { return is_deferred(entry.first); });
     for (const auto& entry : running_.settings) {
@@ -108,8 +96,13 @@ class Merger {
 
 }  // namespace
 
-absl::StatusOr<ConfigFiles> ConfigFiles::Load(const SignaldConfig& config) {
+absl::StatusOr<ConfigFiles> ConfigFiles::Load(const SignaldConfig& config, int64_t unix_s) {
   ConfigFiles files;
+  const auto look_at = [&](std::string_view key, std::string_view pem, std::string_view file) {
+    for (const std::string& warning : CertificateDateWarnings(pem, file, unix_s)) {
+      files.warnings.push_back(fmt::format("{}: {}", key, warning));
+    }
+  };
   if (!config.identity.keys.empty()) {
     const absl::StatusOr<ConfigText> pem =
         ReadConfigFile(config.identity.keys, "name another, or let this user read it");
@@ -127,6 +120,7 @@ absl::StatusOr<ConfigFiles> ConfigFiles::Load(const SignaldConfig& config) {
     const auto cert = ReadConfigFile(config.server.tls_cert);
     const auto key = ReadConfigFile(config.server.tls_key);
     if (cert.ok() && key.ok()) files.tls_digest = Digest({cert->text, key->text});
+    if (cert.ok()) look_at("[server] tls_cert", cert->text, config.server.tls_cert);
   }
   if (!config.server.web_root.empty()) {
     auto root = WebRoot::Load(config.server.web_root);
@@ -137,13 +131,31 @@ absl::StatusOr<ConfigFiles> ConfigFiles::Load(const SignaldConfig& config) {
     absl::StatusOr<TlsPem> tls = ReadTlsFiles(config.admin.tls);
     if (!tls.ok()) return Of("[admin] listen", tls.status());
     files.admin_tls_digest = Digest({tls->ca, tls->cert, tls->key});
+    look_at("[admin] tls_cert", tls->cert, config.admin.tls.cert);
+    look_at("[admin] tls_ca", tls->ca, config.admin.tls.ca);
+    if (tls->key_readable_by_others) {
+      files.warnings.push_back(ReadableByOthersWarning(config.admin.tls.key));
+    }
     files.admin_tls = *std::move(tls);
   }
+  absl::StatusOr<std::vector<RelayEndpoint>> relays = LoadRelays(config.relays);
+  if (!relays.ok()) return relays.status();
+  for (const auto& [options, tls] : *relays) {
+    look_at("[relay] tls_cert", tls.cert, options.tls_cert);
+    look_at("[relay] tls_ca", tls.ca, options.tls_ca);
+    files.relays_tls_digest =
+        Digest({std::to_string(files.relays_tls_digest), tls.ca, tls.cert, tls.key});
+  }
+  files.relays = *std::move(relays);
   return files;
 }
 
-RunningConfig::RunningConfig(std::string path, SignaldConfig config, const ConfigFiles& files)
-    : path_(std::move(path)), config_(std::move(config)), log_(config_.log) {
+RunningConfig::RunningConfig(std::string path, SignaldConfig config, const ConfigFiles& files,
+                             UnixClock clock)
+    : path_(std::move(path)),
+      clock_(std::move(clock)),
+      config_(std::move(config)),
+      log_(config_.log) {
   Remember(files);
 }
 
@@ -151,19 +163,23 @@ void RunningConfig::Remember(const ConfigFiles& files) {
   keys_digest_ = files.keys_digest;
   tls_digest_ = files.tls_digest;
   admin_tls_digest_ = files.admin_tls_digest;
+  relays_tls_digest_ = files.relays_tls_digest;
 }
 
 absl::StatusOr<RunningConfig::Prepared> RunningConfig::Prepare(const SignaldConfig& wanted) const {
   Merger merged(config_, wanted);
-  absl::StatusOr<ConfigFiles> files = ConfigFiles::Load(merged.config);
+  absl::StatusOr<ConfigFiles> files = ConfigFiles::Load(merged.config, clock_());
   if (!files.ok()) return files.status();
   std::vector<std::string>& reloadable = merged.change.keys.reloadable;
   if (files->keys_digest != keys_digest_) AddKey(reloadable, "[identity] keys");
   if (files->tls_digest != tls_digest_) AddKey(reloadable, "[server] tls_cert");
   if (files->admin_tls_digest != admin_tls_digest_) AddKey(reloadable, "[admin] tls_cert");
-  if (files->admin_tls && files->admin_tls->key_readable_by_others) {
-    merged.change.warnings.push_back(ReadableByOthersWarning(merged.config.admin.tls.key));
+  // Where the list itself has changed, that is what is said.
+  if (files->relays_tls_digest != relays_tls_digest_ && config_.relays == merged.config.relays) {
+    AddKey(reloadable, "[relay] tls_cert");
   }
+  std::vector<std::string>& warnings = merged.change.warnings;
+  warnings.insert(warnings.end(), files->warnings.begin(), files->warnings.end());
   return Prepared{std::move(merged.config), *std::move(files), std::move(merged.change)};
 }
 

@@ -2,6 +2,9 @@
 // everything is read and checked before anything changes. The service's thread.
 #pragma once
 
+#include <time.h>
+
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -23,13 +26,16 @@ struct ConfigFiles {
   std::shared_ptr<TlsContext> tls;          // with [server] tls
   std::shared_ptr<const WebRoot> web_root;  // with [server] web_root
   std::optional<TlsPem> admin_tls;          // with [admin] listen
+  std::vector<RelayEndpoint> relays;
   // Of the contents of files whose names may stay as they are.
   size_t keys_digest = 0;
   size_t tls_digest = 0;
   size_t admin_tls_digest = 0;
+  size_t relays_tls_digest = 0;
+  std::vector<std::string> warnings;  // one sentence each
 
-  // Errors name key and file.
-  static absl::StatusOr<ConfigFiles> Load(const SignaldConfig& config);
+  // Errors name key and file. Whether certificates are valid is looked at as of `unix_s`.
+  static absl::StatusOr<ConfigFiles> Load(const SignaldConfig& config, int64_t unix_s);
 };
 
 class RunningConfig {
@@ -41,8 +47,13 @@ class RunningConfig {
     std::function<void(const SignaldConfig&, ConfigFiles)> all;
   };
 
+  // Seconds of Unix time: whether certificates are valid.
+  using UnixClock = std::function<int64_t()>;
+
   // `config` was read from the file at `path`, and `files` are its own.
-  RunningConfig(std::string path, SignaldConfig config, const ConfigFiles& files);
+  RunningConfig(
+      std::string path, SignaldConfig config, const ConfigFiles& files,
+      UnixClock clock = [] { return time(nullptr); });
 
   void SetEffects(Effects effects) { effects_ = std::move(effects); }
   const std::string& path() const { return path_; }
@@ -68,11 +79,13 @@ class RunningConfig {
   void Remember(const ConfigFiles& files);
 
   const std::string path_;
+  const UnixClock clock_;
   SignaldConfig config_;
   LogOptions log_;
   size_t keys_digest_ = 0;
   size_t tls_digest_ = 0;
   size_t admin_tls_digest_ = 0;
+  size_t relays_tls_digest_ = 0;
   Effects effects_;
 };
 

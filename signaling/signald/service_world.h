@@ -99,7 +99,7 @@ class RelaysForTest final : public RelayFleet {
   void ArmCall(RelayIndex, const CallId& call) override { armed.push_back(call); }
   void EndCall(RelayIndex, const CallId& call) override { ended.push_back(call); }
   RelayHealth Health(RelayIndex) const override { return {.well = true}; }
-  void SetCredentials(RelayIndex, std::vector<std::string>, std::string) override {}
+  void SetRelays(std::vector<RelayEndpoint>, std::chrono::seconds) override {}
   std::vector<RelayReport> Reports() const override { return {}; }
 
   std::vector<CallId> armed;

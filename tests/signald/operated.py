@@ -79,7 +79,7 @@ def make_authority(folder, prefix=""):
     """An authority, and certificates of it for the server and for operators."""
     for name, issuer in (("ca", None), ("server", "ca"), ("operator", "ca")):
         args = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                "-days", "2", "-subj", f"/CN={name}", "-keyout", folder / f"{prefix}{name}.key",
+                "-days", "30", "-subj", f"/CN={name}", "-keyout", folder / f"{prefix}{name}.key",
                 "-out", folder / f"{prefix}{name}.crt"]
         if issuer:
             args += ["-CA", folder / f"{prefix}{issuer}.crt", "-CAkey", folder / f"{prefix}{issuer}.key",

@@ -54,7 +54,7 @@ class Folder:
 
     def make_certificate(self, name="localhost"):
         openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                "-keyout", self.path / "key.pem", "-out", self.path / "cert.pem", "-days", "2",
+                "-keyout", self.path / "key.pem", "-out", self.path / "cert.pem", "-days", "30",
                 "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1")
 
     def config(self):
