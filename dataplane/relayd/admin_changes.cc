@@ -3,6 +3,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "dataplane/relayd/admin_service.h"
+#include "dataplane/relayd/allocation_sweep.h"
 #include "relay/daemon/log.h"
 
 namespace sotto::dataplane {
@@ -19,6 +20,26 @@ struct UserCount {
   relay::LegId next = 0;
   absl::flat_hash_map<std::string, uint32_t> held;
 };
+
+// Ends what a user who was removed has allocated; not what one of the same name allocates later.
+ControlRequests::Step EndOf(const std::string& name, api::RemoveUserResponse* response) {
+  const auto sweep = std::make_shared<std::optional<AllocationSweep>>();
+  return [=](relay::Server& server, const relay::Now& now) -> std::optional<absl::Status> {
+    if (!*sweep) {
+      const relay::MonotonicMs removed_at = now.monotonic_ms;
+      sweep->emplace(AllocationSweep::Options(),
+                     [=](const relay::AllocationInfo& info, relay::MonotonicMs) {
+                       return info.username == name && info.created_at <= removed_at;
+                     });
+    }
+    const std::optional<uint32_t> ended = (*sweep)->Step(server, now);
+    if (!ended) return std::nullopt;
+    response->set_ended(*ended);
+    Log(LogLevel::kInfo, "The allocations of a removed user were ended.",
+        {{"allocations", *ended}});
+    return absl::OkStatus();
+  };
+}
 
 }  // namespace
 
@@ -98,42 +119,47 @@ grpc::ServerUnaryReactor* AdminService::Undrain(Context* context, const api::Und
 grpc::ServerUnaryReactor* AdminService::AddUser(Context* context,
                                                 const api::AddUserRequest* request,
                                                 api::AddUserResponse* response) {
-  return requests_.Do(context, [=, this](relay::Server& server, const relay::Now&) {
-    absl::StatusOr<std::string> made =
-        config_.AddUser(server, request->name(), request->password());
-    if (!made.ok()) return made.status();
-    response->set_password(*std::move(made));
-    Log(LogLevel::kInfo, "A user was added.", {{"users", server.options().auth.users.size()}});
-    return absl::OkStatus();
+  return requests_.Begin(context, [=, this](relay::Server& server, const relay::Now&,
+                                            const ControlRequests::Answer& answer) {
+    config_.AddUser(server, request->name(), request->password(),
+                    [=, &server](absl::StatusOr<std::string> made) {
+                      if (!made.ok()) return answer.With(made.status());
+                      response->set_password(*std::move(made));
+                      Log(LogLevel::kInfo, "A user was added.",
+                          {{"users", server.options().auth.users.size()}});
+                      answer.With(absl::OkStatus());
+                    });
   });
 }
 
 grpc::ServerUnaryReactor* AdminService::RemoveUser(Context* context,
                                                    const api::RemoveUserRequest* request,
                                                    api::RemoveUserResponse* response) {
-  return requests_.Do(context, [=, this](relay::Server& server, const relay::Now& now) {
-    const absl::StatusOr<uint32_t> ended =
-        config_.RemoveUser(server, request->name(), request->end_allocations(), now);
-    if (!ended.ok()) return ended.status();
-    response->set_ended(*ended);
-    Log(LogLevel::kInfo, "A user was removed.",
-        {{"users", server.options().auth.users.size()}, {"ended_allocations", *ended}});
-    return absl::OkStatus();
+  return requests_.Begin(context, [=, this](relay::Server& server, const relay::Now&,
+                                            const ControlRequests::Answer& answer) {
+    config_.RemoveUser(server, request->name(), [=, &server](const absl::Status& status) {
+      if (!status.ok()) return answer.With(status);
+      Log(LogLevel::kInfo, "A user was removed.", {{"users", server.options().auth.users.size()}});
+      if (!request->end_allocations()) return answer.With(status);
+      answer.InSteps(EndOf(request->name(), response));
+    });
   });
 }
 
 grpc::ServerUnaryReactor* AdminService::RotateSecret(Context* context,
                                                      const api::RotateSecretRequest* request,
                                                      api::RotateSecretResponse* response) {
-  return requests_.Do(context, [=, this](relay::Server& server, const relay::Now&) {
-    absl::StatusOr<RunningConfig::Rotation> rotation =
-        config_.RotateSecret(server, request->keep());
-    if (!rotation.ok()) return rotation.status();
-    Log(LogLevel::kInfo, "The shared secrets were rotated.",
-        {{"newest", SecretId(rotation->secret)}, {"dropped", rotation->dropped.size()}});
-    response->set_secret(std::move(rotation->secret));
-    for (std::string& id : rotation->dropped) response->add_dropped(std::move(id));
-    return absl::OkStatus();
+  return requests_.Begin(context, [=, this](relay::Server& server, const relay::Now&,
+                                            const ControlRequests::Answer& answer) {
+    config_.RotateSecret(
+        server, request->keep(), [=](absl::StatusOr<RunningConfig::Rotation> rotation) {
+          if (!rotation.ok()) return answer.With(rotation.status());
+          Log(LogLevel::kInfo, "The shared secrets were rotated.",
+              {{"newest", SecretId(rotation->secret)}, {"dropped", rotation->dropped.size()}});
+          response->set_secret(std::move(rotation->secret));
+          for (std::string& id : rotation->dropped) response->add_dropped(std::move(id));
+          answer.With(absl::OkStatus());
+        });
   });
 }
 
@@ -148,6 +174,8 @@ grpc::ServerUnaryReactor* AdminService::MintCredential(Context* context,
     response->set_password(std::move(minted->password));
     for (std::string& url : minted->urls) response->add_urls(std::move(url));
     response->set_expires_unix_s(minted->expires_unix_s);
+    Log(LogLevel::kInfo, "A credential was minted for an operator.",
+        {{"valid_s", minted->expires_unix_s - now.unix_s}});
     return absl::OkStatus();
   });
 }

@@ -1,9 +1,8 @@
-// Look-ups that answer once, and the end of an allocation that was looked up.
+// Look-ups that answer once.
 #include <fmt/format.h>
 
 #include "dataplane/relayd/admin_messages.h"
 #include "dataplane/relayd/admin_service.h"
-#include "dataplane/relayd/allocation_id.h"
 
 namespace sotto::dataplane {
 namespace {
@@ -227,21 +226,6 @@ grpc::ServerUnaryReactor* AdminService::ListNeighbors(Context* context,
       out.set_references(info.references);
     });
     return absl::OkStatus();
-  });
-}
-
-grpc::ServerUnaryReactor* AdminService::EndAllocation(Context* context,
-                                                      const api::EndAllocationRequest* request,
-                                                      api::EndAllocationResponse*) {
-  return requests_.Do(context, [=](relay::Server& server, const relay::Now& now) -> absl::Status {
-    const relay::LegId leg = LegIdOf(request->id());
-    bool stands = false;
-    server.ForEachAllocation(leg, 1, false, [&](const relay::AllocationInfo& info) {
-      stands = OperatorId(info) == request->id();
-    });
-    if (stands) return server.EndAllocation(leg, now);
-    return absl::NotFoundError(
-        fmt::format("there is no allocation {}; it has ended, or never was", request->id()));
   });
 }
 

@@ -1,8 +1,8 @@
 // The service Admin of relay/api/admin.proto, where the contract stands.
 //
 // Look-ups are in admin_lookups.cc, those that are streams in admin_lists.cc, packets in
-// admin_packets.cc, changes in admin_changes.cc. What touches the TURN server is done by the
-// control thread: control_requests.h.
+// admin_packets.cc, ends of allocations and calls in admin_allocations.cc, other changes in
+// admin_changes.cc. What touches the TURN server is done by the control thread: control_requests.h.
 #pragma once
 
 #include <atomic>
@@ -61,9 +61,16 @@ class AdminService final : public relay::v1::Admin::CallbackService, public Cont
       Context* context, const relay::v1::AllocationFilter* request) override;
   grpc::ServerWriteReactor<relay::v1::Call>* ListCalls(
       Context* context, const relay::v1::CallFilter* request) override;
+
+  // admin_allocations.cc
   grpc::ServerUnaryReactor* EndAllocation(Context* context,
                                           const relay::v1::EndAllocationRequest* request,
                                           relay::v1::EndAllocationResponse* response) override;
+  grpc::ServerUnaryReactor* EndAllocations(Context* context,
+                                           const relay::v1::EndAllocationsRequest* request,
+                                           relay::v1::EndAllocationsResponse* response) override;
+  grpc::ServerUnaryReactor* EndCall(Context* context, const relay::v1::EndCallRequest* request,
+                                    relay::v1::EndCallResponse* response) override;
 
   // admin_packets.cc
   grpc::ServerUnaryReactor* Explain(Context* context, const relay::v1::ExplainRequest* request,

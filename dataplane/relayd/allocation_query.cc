@@ -59,6 +59,11 @@ absl::StatusOr<AllocationQuery> AllocationQuery::Parse(const relay::v1::Allocati
   return query;
 }
 
+bool AllocationQuery::all() const {
+  return !single() && user_.empty() && !client_ && !relayed_ && !peer_ && min_age_ms_ == 0 &&
+         max_age_ms_ == UINT64_MAX;
+}
+
 bool AllocationQuery::Matches(const relay::AllocationInfo& info, relay::MonotonicMs now) const {
   if (info.expires_at <= now) return false;
   if (single() && OperatorId(info) != id_) return false;

@@ -29,6 +29,8 @@ class AllocationQuery {
 
   // The LegIds among which to look: all, or the one that was asked for.
   relay::LegId first() const { return first_; }
+  // Whether every allocation matches.
+  bool all() const;
   bool single() const { return id_ != 0; }
   // Whether Matches() must be told of permissions and channels.
   bool bindings() const { return peer_.has_value() || details_; }

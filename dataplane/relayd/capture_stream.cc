@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "relay/api/admin_listener.h"
+#include "relay/daemon/log.h"
 
 namespace sotto::dataplane {
 namespace {
@@ -16,6 +17,10 @@ void CaptureStream::Begin(const absl::StatusOr<CaptureOptions>& options) {
   if (!options.ok()) return Finish(ToGrpc(options.status()));
   absl::StatusOr<std::unique_ptr<CaptureSession>> session = capture_.Start(*options);
   if (!session.ok()) return Finish(ToGrpc(session.status()));
+  Log(LogLevel::kInfo, "A capture begins.",
+      {{"payload", options->payload},
+       {"max_packets", options->max_packets},
+       {"max_seconds", options->max_seconds}});
   {
     const std::lock_guard lock(mutex_);
     session_ = *std::move(session);
@@ -64,6 +69,14 @@ void CaptureStream::OnCancel() {
   const std::lock_guard lock(mutex_);
   cancelled_ = true;
   if (session_ != nullptr) session_->Stop();
+}
+
+void CaptureStream::OnDone() {
+  if (session_ != nullptr) {
+    Log(LogLevel::kInfo, "A capture has ended.",
+        {{"packets", session_->packets()}, {"missed", session_->missed()}});
+  }
+  delete this;
 }
 
 }  // namespace sotto::dataplane

@@ -28,7 +28,7 @@ class CaptureStream final : public grpc::ServerWriteReactor<relay::v1::CaptureCh
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
-  void OnDone() override { delete this; }
+  void OnDone() override;
 
   PacketCapture& capture_;
   std::mutex mutex_;

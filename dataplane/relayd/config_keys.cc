@@ -486,15 +486,19 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .type = "a string",
       .standard = "(none)",
       .example = "\"/run/sotto/relayd.sock\"",
-      .meaning = "Unix socket of the admin services (call control), an absolute path. Its folder "
-                 "belongs to the user that the relay runs as."},
+      .meaning =
+          "Unix socket of the admin services, an absolute path. Its folder belongs to the user "
+          "that the relay runs as. Who may open it is a full operator: calls, users, secrets, "
+          "credentials, captured packets."},
      [](const ConfigValue& v, RelaydConfig& c) { ReadSocketPath(v, c.admin.socket); }},
     {{.section = "admin",
       .name = "group",
       .type = "a string",
       .standard = "(that of the user that the relay runs as)",
       .example = "\"sotto-admin\"",
-      .meaning = "The group whose members may connect to `socket`; nobody else may."},
+      .meaning =
+          "The group whose members may open `socket`, and so are full operators; nobody else "
+          "may."},
      [](const ConfigValue& v, RelaydConfig& c) { ReadUserName(v, c.admin.group); }},
     {{.section = "admin",
       .name = "listen",
@@ -503,7 +507,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .example = "\"192.0.2.20:9640\"",
       .meaning =
           "Where the admin services are reached over TCP, on a kernel socket, with mutual TLS "
-          "alone: needs the three below."},
+          "alone: needs the three below. Who is let in is a full operator."},
      [](const ConfigValue& v, RelaydConfig& c) { ReadServicePort(v, c.admin.listen); }},
     {{.section = "admin",
       .name = "tls_cert",

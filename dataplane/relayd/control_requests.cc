@@ -15,11 +15,20 @@ grpc::ServerUnaryReactor* ControlRequests::Do(grpc::CallbackServerContext* conte
 
 grpc::ServerUnaryReactor* ControlRequests::DoInSteps(grpc::CallbackServerContext* context,
                                                      Step step) {
+  return Begin(context, [this, step = std::make_shared<Step>(std::move(step))](
+                            relay::Server& server, const relay::Now& now, const Answer& answer) {
+    Run(step, answer.reactor_, server, now);
+  });
+}
+
+grpc::ServerUnaryReactor* ControlRequests::Begin(grpc::CallbackServerContext* context,
+                                                 LongWork work) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   if (waiting_.fetch_add(1) < most_ &&
       tasks_.Post(
-          [this, reactor, step = std::make_shared<Step>(std::move(step))](
-              relay::Server& server, const relay::Now& now) { Run(step, reactor, server, now); })) {
+          [this, reactor, work = std::move(work)](relay::Server& server, const relay::Now& now) {
+            work(server, now, Answer(*this, reactor));
+          })) {
     return reactor;
   }
   waiting_.fetch_sub(1);
@@ -27,13 +36,28 @@ grpc::ServerUnaryReactor* ControlRequests::DoInSteps(grpc::CallbackServerContext
   return reactor;
 }
 
+void ControlRequests::Answer::With(const absl::Status& status) const {
+  requests_->Finish(reactor_, ToGrpc(status));
+}
+
+void ControlRequests::Answer::InSteps(Step step) const {
+  requests_->RunLater(std::make_shared<Step>(std::move(step)), reactor_);
+}
+
 void ControlRequests::Run(const std::shared_ptr<Step>& step, grpc::ServerUnaryReactor* reactor,
                           relay::Server& server, const relay::Now& now) {
   if (const std::optional<absl::Status> status = (*step)(server, now)) {
     Finish(reactor, ToGrpc(*status));
-  } else if (!tasks_.PostMore([this, step, reactor](relay::Server& s, const relay::Now& n) {
-               Run(step, reactor, s, n);
-             })) {
+  } else {
+    RunLater(step, reactor);
+  }
+}
+
+void ControlRequests::RunLater(const std::shared_ptr<Step>& step,
+                               grpc::ServerUnaryReactor* reactor) {
+  if (!tasks_.PostMore([this, step, reactor](relay::Server& server, const relay::Now& now) {
+        Run(step, reactor, server, now);
+      })) {
     Finish(reactor, Unavailable());
   }
 }

@@ -43,6 +43,25 @@ class ControlRequests {
   using Step = std::function<std::optional<absl::Status>(relay::Server&, const relay::Now&)>;
   grpc::ServerUnaryReactor* DoInSteps(grpc::CallbackServerContext* context, Step step);
 
+  // The same for work that waits for something: it answers by one of the two, once, at once or
+  // later. On the control thread, by Detach() at the latest.
+  class Answer {
+   public:
+    void With(const absl::Status& status) const;
+    // With what steps return, as DoInSteps().
+    void InSteps(Step step) const;
+
+   private:
+    friend ControlRequests;
+    Answer(ControlRequests& requests, grpc::ServerUnaryReactor* reactor)
+        : requests_(&requests), reactor_(reactor) {}
+    ControlRequests* requests_;
+    grpc::ServerUnaryReactor* reactor_;
+  };
+  using LongWork =
+      std::function<void(relay::Server& server, const relay::Now& now, const Answer& answer)>;
+  grpc::ServerUnaryReactor* Begin(grpc::CallbackServerContext* context, LongWork work);
+
   // For what isn't answered once.
   ControlTasks& tasks() { return tasks_; }
   const RunInGrpc& run_in_grpc() const { return run_in_grpc_; }
@@ -50,6 +69,7 @@ class ControlRequests {
  private:
   void Run(const std::shared_ptr<Step>& step, grpc::ServerUnaryReactor* reactor,
            relay::Server& server, const relay::Now& now);
+  void RunLater(const std::shared_ptr<Step>& step, grpc::ServerUnaryReactor* reactor);
   void Finish(grpc::ServerUnaryReactor* reactor, grpc::Status status);
 
   const size_t most_;

@@ -26,6 +26,7 @@
 #include "dataplane/relayd/call_control.h"
 #include "dataplane/relayd/control.h"
 #include "dataplane/relayd/daemon_control.h"
+#include "dataplane/relayd/disk_thread.h"
 #include "dataplane/relayd/live_relay.h"
 #include "dataplane/relayd/metrics.h"
 #include "dataplane/relayd/running_config.h"
@@ -195,6 +196,7 @@ class Relay {
     metrics_server_.reset();
     if (admin_) admin_->Stop(control_->server(), control_->Now());
     admin_.reset();
+    disk_.reset();
     if (control_) control_->Stop();
     if (live_) LogSummary(SumOf(*live_), control_->server().counters());
     control_.reset();
@@ -229,7 +231,9 @@ class Relay {
                eal_->SetVerbose(log.level == LogLevel::kDebug);
              },
          .limits = [this](const relay::LimitOptions& limits) { control_->SetLimits(limits); },
-         .tls = [this](TlsPem tls) { admin_->ReplaceTls(std::move(tls)); }});
+         .tls = [this](TlsPem tls) { admin_->ReplaceTls(std::move(tls)); },
+         .write = [this](DiskThread::Work write,
+                         DiskThread::Then then) { disk_->Do(std::move(write), std::move(then)); }});
     if (absl::Status status = OpenMetrics(config, running); !status.ok()) return status;
 
     PrivilegeOptions privileges = early;
@@ -262,6 +266,7 @@ class Relay {
         AdminServer::Open(*options, control_->tasks());
     if (!admin.ok()) return admin.status();
     admin_ = *std::move(admin);
+    disk_.emplace(control_->tasks());
     admin_->Add(std::make_unique<CallControlService>(CallControlOptions{.version = SOTTO_VERSION},
                                                      admin_->requests()));
     explainer_.emplace(control_->parts().context, pool_);
@@ -357,6 +362,7 @@ class Relay {
   std::optional<Explainer> explainer_;
   std::optional<PacketCapture> capture_;
   std::unique_ptr<AdminServer> admin_;
+  std::optional<DiskThread> disk_;  // with admin_
   std::optional<RelayMetrics> metrics_;
   std::unique_ptr<MetricsServer> metrics_server_;
   bool raise_for_close_ = false;

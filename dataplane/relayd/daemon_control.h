@@ -17,6 +17,7 @@ class DaemonControl final : public ControlService {
   grpc::Service& grpc_service() override { return service_; }
   // From here on time counts.
   void Attach(relay::Server& server, const relay::Now& now) override;
+  void Detach(relay::Server&) override { config_.Close(); }
 
  private:
   DaemonHooks Hooks(std::string version, ControlRequests& requests);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "relay/api/certificate_dates.h"
 #include "relay/auth/credential.h"
 #include "relay/daemon/log.h"
 #include "relay/turn/call_name.h"
@@ -20,6 +21,13 @@ constexpr std::string_view kTlsKeys[] = {"tls_ca", "tls_cert", "tls_key"};
 
 std::string Text(const absl::Status& status) {
   return {status.message().data(), status.message().size()};
+}
+
+absl::Status Stopping() {
+  return absl::UnavailableError(
+      "the relay is stopping, and may have written the change or not; look at it once the relay "
+      "runs "
+      "again");
 }
 
 absl::Status Wrong(const absl::Status& status) { return absl::InvalidArgumentError(Text(status)); }
@@ -53,15 +61,16 @@ RelaydConfig Reloaded(const RelaydConfig& running, const RelaydConfig& wanted) {
 
 }  // namespace
 
-RunningConfig::RunningConfig(std::string path, RelaydConfig config, KeptCredentials kept)
+RunningConfig::RunningConfig(std::string path, RelaydConfig config, UnixClock clock)
     : path_(std::move(path)),
+      clock_(std::move(clock)),
       config_(std::move(config)),
-      kept_(std::move(kept)),
       log_(config_.log) {}
 
-absl::StatusOr<RunningConfig> RunningConfig::Load(std::string path, RelaydConfig config) {
+absl::StatusOr<RunningConfig> RunningConfig::Load(std::string path, RelaydConfig config,
+                                                  UnixClock clock) {
   // As one that differs in nothing, so that the start and a reload find the same things wrong.
-  RunningConfig running(std::move(path), std::move(config), {});
+  RunningConfig running(std::move(path), std::move(config), std::move(clock));
   absl::StatusOr<Prepared> prepared = running.Prepare(running.config_);
   if (!prepared.ok()) return Wrong(prepared.status());
   running.config_.warnings = prepared->change.warnings;
@@ -77,6 +86,25 @@ relay::ServerOptions RunningConfig::OptionsOf(const RelaydConfig& config,
   return options;
 }
 
+absl::StatusOr<KeptCredentials> RunningConfig::ReadKept() const {
+  const std::string& path = config_.credential_file;
+  if (writing_) {
+    // What the file says is about to change to what comes into force then.
+    KeptCredentials kept = kept_;
+    kept.warnings = {fmt::format(
+        "[turn.auth] file: {} is being written, so it wasn't read; reload again if you edited it.",
+        path)};
+    return kept;
+  }
+  absl::StatusOr<KeptCredentials> kept = LoadCredentials(path);
+  if (!absl::IsNotFound(kept.status())) return kept;
+  if (kept_ == KeptCredentials()) return KeptCredentials();
+  return absl::InvalidArgumentError(
+      fmt::format("[turn.auth] file: {} is gone, and with it the users and secrets that the relay "
+                  "keeps there; put it back, or start the relay anew to go on without them",
+                  path));
+}
+
 absl::StatusOr<RunningConfig::Prepared> RunningConfig::Prepare(const RelaydConfig& wanted) const {
   Prepared prepared{.config = Reloaded(config_, wanted), .kept = {}, .tls = {}, .change = {}};
   ConfigChange& change = prepared.change;
@@ -84,16 +112,7 @@ absl::StatusOr<RunningConfig::Prepared> RunningConfig::Prepare(const RelaydConfi
   change.warnings = wanted.warnings;
 
   if (!config_.credential_file.empty()) {
-    absl::StatusOr<KeptCredentials> kept = LoadCredentials(config_.credential_file);
-    if (absl::IsNotFound(kept.status())) {
-      if (!(kept_ == KeptCredentials())) {
-        return absl::InvalidArgumentError(fmt::format(
-            "[turn.auth] file: {} is gone, and with it the users and secrets that the relay keeps "
-            "there; put it back, or start the relay anew to go on without them",
-            config_.credential_file));
-      }
-      kept = KeptCredentials();
-    }
+    absl::StatusOr<KeptCredentials> kept = ReadKept();
     if (!kept.ok()) return kept.status();
     prepared.kept = *std::move(kept);
     const std::vector<std::string>& more = prepared.kept.warnings;
@@ -118,6 +137,13 @@ absl::StatusOr<RunningConfig::Prepared> RunningConfig::Prepare(const RelaydConfi
     if (tls->key_readable_by_others) {
       change.warnings.push_back(ReadableByOthersWarning(prepared.config.admin.tls.key));
     }
+    const auto look_at = [&](std::string_view key, std::string_view pem, std::string_view file) {
+      for (const std::string& warning : CertificateDateWarnings(pem, file, clock_())) {
+        change.warnings.push_back(fmt::format("[admin] {}: {}", key, warning));
+      }
+    };
+    look_at("tls_cert", tls->cert, prepared.config.admin.tls.cert);
+    look_at("tls_ca", tls->ca, prepared.config.admin.tls.ca);
     if (DigestOf(*tls) != tls_digest_) AddKey(change.keys.reloadable, "[admin] tls_cert");
     prepared.tls = *std::move(tls);
   } else {
@@ -189,19 +215,60 @@ absl::Status RunningConfig::CheckKept(std::string_view what) const {
                   what));
 }
 
-absl::Status RunningConfig::Keep(relay::Server& server, KeptCredentials kept) {
-  const relay::ServerOptions options = OptionsOf(config_, kept);
-  if (absl::Status status = options.Validate(); !status.ok()) return status;
-  const absl::Status saved = SaveCredentials(config_.credential_file, kept);
-  if (!saved.ok() && !absl::IsDataLoss(saved)) {
-    const bool refused = absl::IsInvalidArgument(saved) || absl::IsResourceExhausted(saved) ||
-                         absl::IsInternal(saved);
-    return refused ? saved : absl::UnavailableError(saved.message());
+void RunningConfig::Keep(relay::Server& server, Change change) {
+  if (closed_) return change.done(Stopping());
+  changes_.push_back(std::move(change));
+  WriteNext(server);
+}
+
+void RunningConfig::WriteNext(relay::Server& server) {
+  while (!writing_ && !changes_.empty()) {
+    absl::StatusOr<KeptCredentials> made = changes_.front().make();
+    absl::Status status = made.status();
+    if (status.ok()) status = OptionsOf(config_, *made).Validate();
+    if (!status.ok()) {
+      FinishChange(status);
+      continue;
+    }
+    writing_ = true;
+    const auto kept = std::make_shared<const KeptCredentials>(*std::move(made));
+    auto write = [path = config_.credential_file, kept] { return SaveCredentials(path, *kept); };
+    auto then = [this, kept](relay::Server& s, const absl::Status& written) {
+      if (closed_) return;
+      writing_ = false;
+      FinishChange(OnWritten(s, *kept, written));
+      WriteNext(s);
+    };
+    if (effects_.write) {
+      effects_.write(std::move(write), std::move(then));
+    } else {
+      then(server, write());
+    }
+  }
+}
+
+absl::Status RunningConfig::OnWritten(relay::Server& server, const KeptCredentials& kept,
+                                      const absl::Status& written) {
+  if (!written.ok() && !absl::IsDataLoss(written)) {
+    const bool refused = absl::IsInvalidArgument(written) || absl::IsResourceExhausted(written) ||
+                         absl::IsInternal(written);
+    return refused ? written : absl::UnavailableError(written.message());
   }
   // What is written is in force, or the next start would bring a surprise.
-  kept_ = std::move(kept);
-  if (absl::Status status = server.Reconfigure(options); !status.ok()) return status;
-  return saved.ok() ? saved : absl::UnavailableError(saved.message());
+  kept_ = kept;
+  if (absl::Status status = server.Reconfigure(Options()); !status.ok()) return status;
+  return written.ok() ? written : absl::UnavailableError(written.message());
+}
+
+void RunningConfig::FinishChange(const absl::Status& status) {
+  const Change change = std::move(changes_.front());
+  changes_.pop_front();
+  change.done(status);
+}
+
+void RunningConfig::Close() {
+  closed_ = true;
+  while (!changes_.empty()) FinishChange(Stopping());
 }
 
 std::string RunningConfig::RandomText(size_t bytes) {
@@ -218,8 +285,8 @@ std::string RunningConfig::RandomText(size_t bytes) {
   return text;
 }
 
-absl::StatusOr<std::string> RunningConfig::AddUser(relay::Server& server, std::string_view name,
-                                                   std::string_view password) {
+absl::StatusOr<KeptCredentials> RunningConfig::WithUser(const std::string& name,
+                                                        const std::string& password) const {
   if (absl::Status status = CheckKept("users"); !status.ok()) return status;
   if (name.empty() || name.size() > relay::kMaxUsernameSize || !relay::IsPlainText(name)) {
     return absl::InvalidArgumentError(
@@ -231,12 +298,11 @@ absl::StatusOr<std::string> RunningConfig::AddUser(relay::Server& server, std::s
         "the password must have at most {} bytes of plain UTF-8 without control characters",
         kMaxPassword));
   }
-  const std::string key(name);
-  if (config_.server.auth.users.contains(key)) {
+  if (config_.server.auth.users.contains(name)) {
     return absl::FailedPreconditionError(
         fmt::format("user \"{}\" stands in {}; change it there, and reload", name, path_));
   }
-  if (kept_.users.contains(key)) {
+  if (kept_.users.contains(name)) {
     return absl::AlreadyExistsError(fmt::format(
         "there is a user \"{}\" already; remove it first, or choose another name", name));
   }
@@ -246,52 +312,64 @@ absl::StatusOr<std::string> RunningConfig::AddUser(relay::Server& server, std::s
                     "time-limited credentials",
                     kept_.users.size()));
   }
-  const std::string made = password.empty() ? RandomText(18) : std::string();
   KeptCredentials kept = kept_;
-  kept.users.emplace(key, password.empty() ? made : std::string(password));
-  if (absl::Status status = Keep(server, std::move(kept)); !status.ok()) return status;
-  return made;
+  kept.users.emplace(name, password);
+  return kept;
 }
 
-absl::StatusOr<uint32_t> RunningConfig::RemoveUser(relay::Server& server, std::string_view name,
-                                                   bool end_allocations, const relay::Now& now) {
+absl::StatusOr<KeptCredentials> RunningConfig::WithoutUser(const std::string& name) const {
   if (absl::Status status = CheckKept("users"); !status.ok()) return status;
-  const std::string key(name);
-  if (!kept_.users.contains(key)) {
-    if (config_.server.auth.users.contains(key)) {
+  if (!kept_.users.contains(name)) {
+    if (config_.server.auth.users.contains(name)) {
       return absl::FailedPreconditionError(
           fmt::format("user \"{}\" stands in {}; remove it there, and reload", name, path_));
     }
     return absl::NotFoundError(fmt::format("there is no user \"{}\"", name));
   }
   KeptCredentials kept = kept_;
-  kept.users.erase(key);
-  if (absl::Status status = Keep(server, std::move(kept)); !status.ok()) return status;
-  if (!end_allocations) return 0;
-  std::vector<relay::LegId> legs;
-  server.ForEachAllocation(0, UINT32_MAX, false, [&](const relay::AllocationInfo& info) {
-    if (info.username == key) legs.push_back(info.id);
-  });
-  for (const relay::LegId leg : legs) server.EndAllocation(leg, now).IgnoreError();
-  return static_cast<uint32_t>(legs.size());
+  kept.users.erase(name);
+  return kept;
 }
 
-absl::StatusOr<RunningConfig::Rotation> RunningConfig::RotateSecret(relay::Server& server,
-                                                                    uint32_t keep) {
-  if (absl::Status status = CheckKept("secrets"); !status.ok()) return status;
-  if (keep >= kMaxKeptSecrets) {
-    return absl::InvalidArgumentError(
-        fmt::format("keep is {}; must be at most {}", keep, kMaxKeptSecrets - 1));
-  }
-  Rotation rotation{.secret = RandomText(32), .dropped = {}};
-  KeptCredentials kept = kept_;
-  kept.secrets.insert(kept.secrets.begin(), rotation.secret);
-  while (kept.secrets.size() > 1 + std::max(1u, keep)) {
-    rotation.dropped.push_back(SecretId(kept.secrets.back()));
-    kept.secrets.pop_back();
-  }
-  if (absl::Status status = Keep(server, std::move(kept)); !status.ok()) return status;
-  return rotation;
+void RunningConfig::AddUser(relay::Server& server, std::string name, std::string password,
+                            Done<std::string> done) {
+  const std::string made = password.empty() ? RandomText(18) : std::string();
+  if (password.empty()) password = made;
+  Keep(server, {.make = [this, name = std::move(name),
+                         password = std::move(password)] { return WithUser(name, password); },
+                .done =
+                    [made, done = std::move(done)](const absl::Status& status) {
+                      done(status.ok() ? absl::StatusOr<std::string>(made) : status);
+                    }});
+}
+
+void RunningConfig::RemoveUser(relay::Server& server, std::string name,
+                               std::function<void(const absl::Status&)> done) {
+  Keep(server, {.make = [this, name = std::move(name)] { return WithoutUser(name); },
+                .done = std::move(done)});
+}
+
+void RunningConfig::RotateSecret(relay::Server& server, uint32_t keep, Done<Rotation> done) {
+  const auto rotation = std::make_shared<Rotation>();
+  const auto make = [=, this]() -> absl::StatusOr<KeptCredentials> {
+    if (absl::Status status = CheckKept("secrets"); !status.ok()) return status;
+    if (keep >= kMaxKeptSecrets) {
+      return absl::InvalidArgumentError(
+          fmt::format("keep is {}; must be at most {}", keep, kMaxKeptSecrets - 1));
+    }
+    rotation->secret = RandomText(32);
+    KeptCredentials kept = kept_;
+    kept.secrets.insert(kept.secrets.begin(), rotation->secret);
+    while (kept.secrets.size() > 1 + std::max(1u, keep)) {
+      rotation->dropped.push_back(SecretId(kept.secrets.back()));
+      kept.secrets.pop_back();
+    }
+    return kept;
+  };
+  Keep(server,
+       {.make = make, .done = [rotation, done = std::move(done)](const absl::Status& status) {
+          done(status.ok() ? absl::StatusOr<Rotation>(std::move(*rotation)) : status);
+        }});
 }
 
 absl::StatusOr<RunningConfig::Credential> RunningConfig::Mint(std::string_view name,

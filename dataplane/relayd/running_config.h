@@ -1,9 +1,12 @@
 // The configuration that the relay runs with, and how it changes: reload, users, secrets. Each
 // change is all or nothing: everything is read and checked before anything changes. Control thread
-// only.
+// only; what it keeps is written elsewhere, so that a slow disk never keeps control waiting.
 #pragma once
 
+#include <time.h>
+
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -28,11 +31,20 @@ class RunningConfig {
     std::function<void(const LogOptions&)> log;
     std::function<void(const relay::LimitOptions&)> limits;
     std::function<void(TlsPem)> tls;  // with [admin] listen
+    // Has the first done where it may wait for a disk, and then, on the control thread, the second
+    // with what came of it. Nothing: both are done at once.
+    std::function<void(std::function<absl::Status()>,
+                       std::function<void(relay::Server&, const absl::Status&)>)>
+        write = {};
   };
 
+  // Seconds of Unix time: whether certificates are valid.
+  using UnixClock = std::function<int64_t()>;
+
   // `config` was read from the file at `path`; reads what the relay keeps. Errors as a
-  // configuration has them.
-  static absl::StatusOr<RunningConfig> Load(std::string path, RelaydConfig config);
+  // configuration has them; what is to be warned of is in config().warnings.
+  static absl::StatusOr<RunningConfig> Load(
+      std::string path, RelaydConfig config, UnixClock clock = [] { return time(nullptr); });
 
   const std::string& path() const { return path_; }
   // Its `server` is as configured, without what the relay keeps.
@@ -54,20 +66,25 @@ class RunningConfig {
   // Returns the level before. Kept until the next reload.
   LogLevel SetLogLevel(LogLevel level);
 
-  // The changes of the service Admin (relay/api/admin.proto, where their errors stand). Durable
-  // when they return: the thread waits for the disk.
-  //
-  // An empty password: one is made and returned, else nothing is.
-  absl::StatusOr<std::string> AddUser(relay::Server& server, std::string_view name,
-                                      std::string_view password);
-  // Returns how many of its allocations were ended.
-  absl::StatusOr<uint32_t> RemoveUser(relay::Server& server, std::string_view name,
-                                      bool end_allocations, const relay::Now& now);
+  // The changes of the service Admin (relay/api/admin.proto, where their errors stand): one at a
+  // time, in the order in which they were asked for. `done` is called once, on the control thread:
+  // when the change is durable and in force, or isn't to be made. A reload meanwhile counts as
+  // before it.
+  template <typename T>
+  using Done = std::function<void(absl::StatusOr<T>)>;
+  // An empty password: one is made and given to `done`, else nothing is.
+  void AddUser(relay::Server& server, std::string name, std::string password,
+               Done<std::string> done);
+  // What the user has allocated stands.
+  void RemoveUser(relay::Server& server, std::string name,
+                  std::function<void(const absl::Status&)> done);
   struct Rotation {
     std::string secret;
     std::vector<std::string> dropped;  // ids
   };
-  absl::StatusOr<Rotation> RotateSecret(relay::Server& server, uint32_t keep);
+  void RotateSecret(relay::Server& server, uint32_t keep, Done<Rotation> done);
+  // At the end: answers with UNAVAILABLE what isn't done yet; makes no changes any more.
+  void Close();
 
   struct Credential {
     std::string username;
@@ -87,22 +104,39 @@ class RunningConfig {
     ConfigChange change;
   };
 
-  RunningConfig(std::string path, RelaydConfig config, KeptCredentials kept);
+  RunningConfig(std::string path, RelaydConfig config, UnixClock clock);
   static relay::ServerOptions OptionsOf(const RelaydConfig& config, const KeptCredentials& kept);
+  absl::StatusOr<KeptCredentials> ReadKept() const;
   absl::StatusOr<Prepared> Prepare(const RelaydConfig& wanted) const;
   absl::StatusOr<Prepared> ReadAgain() const;
   absl::Status CheckKept(std::string_view what) const;
-  // Brings into force what is to be kept from now on, and writes it down.
-  absl::Status Keep(relay::Server& server, KeptCredentials kept);
+  // A change of what is kept: what it is to be, made from kept_ when all before are done.
+  struct Change {
+    std::function<absl::StatusOr<KeptCredentials>()> make;
+    std::function<void(const absl::Status&)> done;
+  };
+  void Keep(relay::Server& server, Change change);
+  void WriteNext(relay::Server& server);
+  // Brings into force what was written.
+  absl::Status OnWritten(relay::Server& server, const KeptCredentials& kept,
+                         const absl::Status& written);
+  void FinishChange(const absl::Status& status);
+  absl::StatusOr<KeptCredentials> WithUser(const std::string& name,
+                                           const std::string& password) const;
+  absl::StatusOr<KeptCredentials> WithoutUser(const std::string& name) const;
   std::string RandomText(size_t bytes);
 
   std::string path_;
+  UnixClock clock_;
   RelaydConfig config_;
   KeptCredentials kept_;
   LogOptions log_;
   size_t tls_digest_ = 0;  // of the files' contents
   Effects effects_;
   bool reloaded_ = true;
+  std::deque<Change> changes_;
+  bool writing_ = false;  // the first of them
+  bool closed_ = false;
   std::unique_ptr<relay::Random> random_ = std::make_unique<relay::Random>();
 };
 

@@ -6,9 +6,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <future>
+#include <thread>
 
+#include "dataplane/relayd/disk_thread.h"
+#include "relay/api/test_certificate.h"
 #include "relay/auth/credential.h"
 #include "relay/turn/test_client.h"
 
@@ -75,6 +82,26 @@ class RunningConfigTest : public testing::Test {
     if (change.ok()) return "(none)";
     EXPECT_EQ(change.status().code(), absl::StatusCode::kInvalidArgument);
     return std::string(change.status().message());
+  }
+  // Changes of what is kept, made at once.
+  absl::StatusOr<std::string> AddUser(std::string_view name, std::string_view password) {
+    absl::StatusOr<std::string> result = absl::UnknownError("not answered");
+    running_->AddUser(*server_, std::string(name), std::string(password),
+                      [&](absl::StatusOr<std::string> made) { result = std::move(made); });
+    return result;
+  }
+  absl::Status RemoveUser(std::string_view name) {
+    absl::Status result = absl::UnknownError("not answered");
+    running_->RemoveUser(*server_, std::string(name),
+                         [&](const absl::Status& status) { result = status; });
+    return result;
+  }
+  absl::StatusOr<RunningConfig::Rotation> RotateSecret(uint32_t keep) {
+    absl::StatusOr<RunningConfig::Rotation> result = absl::UnknownError("not answered");
+    running_->RotateSecret(*server_, keep, [&](absl::StatusOr<RunningConfig::Rotation> rotation) {
+      result = std::move(rotation);
+    });
+    return result;
   }
   int TryLogin(std::string_view name, std::string_view password) {
     relay::TestClient client(
@@ -175,24 +202,22 @@ TEST_F(RunningConfigTest, CheckTellsWhatAReloadWouldDoAndChangesNothing) {
 TEST_F(RunningConfigTest, KeepsUsersInItsFile) {
   Start();
   EXPECT_EQ(TryLogin("erin", "erins-secret"), 401);
-  ASSERT_EQ(*running_->AddUser(*server_, "erin", "erins-secret"), "");
+  ASSERT_EQ(*AddUser("erin", "erins-secret"), "");
   EXPECT_EQ(TryLogin("erin", "erins-secret"), 0);
-  const auto made = running_->AddUser(*server_, "frank", "");
+  const auto made = AddUser("frank", "");
   ASSERT_TRUE(made.ok());
   EXPECT_THAT(*made, SizeIs(24));
   EXPECT_EQ(TryLogin("frank", *made), 0);
   const std::string odd = "o\"d'd = \\ \u00e9 [x]\t";  // tab is a control character
-  EXPECT_EQ(running_->AddUser(*server_, odd, "a-password").status().code(),
-            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(AddUser(odd, "a-password").status().code(), absl::StatusCode::kInvalidArgument);
   for (const std::string bad : {"not utf-8 \xff", "\xc2\x9b[2J"}) {
-    EXPECT_EQ(running_->AddUser(*server_, bad, "a-password").status().code(),
-              absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(AddUser(bad, "a-password").status().code(), absl::StatusCode::kInvalidArgument);
   }
   const std::string name = "o\"d'd = \\ \u00e9 [x]";
-  ASSERT_TRUE(running_->AddUser(*server_, name, name).ok());
+  ASSERT_TRUE(AddUser(name, name).ok());
   // What toml++ wouldn't quote as a key.
   for (const std::string quoted : {"o'brien", "'", "a'-_1"}) {
-    ASSERT_TRUE(running_->AddUser(*server_, quoted, quoted + "-password").ok()) << quoted;
+    ASSERT_TRUE(AddUser(quoted, quoted + "-password").ok()) << quoted;
   }
 
   struct stat st;
@@ -206,34 +231,25 @@ TEST_F(RunningConfigTest, KeepsUsersInItsFile) {
   EXPECT_THAT(running_->Reload(*server_)->keys.reloadable, IsEmpty());
   EXPECT_EQ(TryLogin(name, name), 0);
 
-  EXPECT_EQ(running_->AddUser(*server_, "erin", "another-one").status().code(),
-            absl::StatusCode::kAlreadyExists);
-  EXPECT_EQ(running_->AddUser(*server_, "demo", "another-one").status().code(),
-            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(AddUser("erin", "another-one").status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(AddUser("demo", "another-one").status().code(), absl::StatusCode::kFailedPrecondition);
   for (const auto& [bad, password] : {std::pair<std::string, std::string>{"", "a-password"},
                                       {"grace", "short"},
                                       {std::string(600, 'x'), "a-password"},
                                       {"grace", std::string(2000, 'x')}}) {
-    EXPECT_EQ(running_->AddUser(*server_, bad, password).status().code(),
-              absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(AddUser(bad, password).status().code(), absl::StatusCode::kInvalidArgument);
   }
-  ASSERT_EQ(*running_->RemoveUser(*server_, "erin", false, now_), 0u);
+  ASSERT_TRUE(RemoveUser("erin").ok());
   EXPECT_EQ(TryLogin("erin", "erins-secret"), 401);
-  EXPECT_EQ(running_->RemoveUser(*server_, "erin", false, now_).status().code(),
-            absl::StatusCode::kNotFound);
-  EXPECT_EQ(running_->RemoveUser(*server_, "demo", false, now_).status().code(),
-            absl::StatusCode::kFailedPrecondition);
-  const uint32_t before = server_->allocation_count();
-  EXPECT_EQ(*running_->RemoveUser(*server_, "frank", true, now_), 1u);
-  EXPECT_EQ(server_->allocation_count(), before - 1);
+  EXPECT_EQ(RemoveUser("erin").code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(RemoveUser("demo").code(), absl::StatusCode::kFailedPrecondition);
 }
 
 TEST_F(RunningConfigTest, AFileThatCantBeWrittenChangesNothing) {
   Start();
   std::filesystem::create_directory(file_path_ + ".new");  // in the way, even for root
-  EXPECT_EQ(running_->AddUser(*server_, "erin", "erins-secret").status().code(),
-            absl::StatusCode::kUnavailable);
-  EXPECT_EQ(running_->RotateSecret(*server_, 1).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(AddUser("erin", "erins-secret").status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(RotateSecret(1).status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(TryLogin("erin", "erins-secret"), 401);
   EXPECT_THAT(server_->options().auth.shared_secrets, ElementsAre("configured"));
   EXPECT_THAT(running_->kept().users, IsEmpty());
@@ -241,7 +257,7 @@ TEST_F(RunningConfigTest, AFileThatCantBeWrittenChangesNothing) {
 
 TEST_F(RunningConfigTest, AFileThatIsGoneTakesNobodyAway) {
   Start();
-  ASSERT_TRUE(running_->AddUser(*server_, "erin", "erins-secret").ok());
+  ASSERT_TRUE(AddUser("erin", "erins-secret").ok());
   ASSERT_TRUE(running_->Reload(*server_).ok());
   EXPECT_TRUE(running_->last_reload_succeeded());
   std::filesystem::remove(file_path_);
@@ -249,7 +265,7 @@ TEST_F(RunningConfigTest, AFileThatIsGoneTakesNobodyAway) {
   EXPECT_FALSE(running_->last_reload_succeeded());
   EXPECT_EQ(TryLogin("erin", "erins-secret"), 0);
   // The next change writes it anew, with all that there is.
-  ASSERT_TRUE(running_->AddUser(*server_, "frank", "franks-secret").ok());
+  ASSERT_TRUE(AddUser("frank", "franks-secret").ok());
   ASSERT_TRUE(running_->Reload(*server_).ok());
   EXPECT_TRUE(running_->last_reload_succeeded());
   EXPECT_EQ(TryLogin("erin", "erins-secret"), 0);
@@ -257,9 +273,8 @@ TEST_F(RunningConfigTest, AFileThatIsGoneTakesNobodyAway) {
 
 TEST_F(RunningConfigTest, WithoutAFileThereIsNothingToKeep) {
   Start(With("file = \"" + folder_ + "/auth.toml\"\n", ""));
-  for (const absl::Status& status : {running_->AddUser(*server_, "erin", "erins-secret").status(),
-                                     running_->RemoveUser(*server_, "erin", false, now_).status(),
-                                     running_->RotateSecret(*server_, 1).status()}) {
+  for (const absl::Status& status :
+       {AddUser("erin", "erins-secret").status(), RemoveUser("erin"), RotateSecret(1).status()}) {
     EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
     EXPECT_THAT(std::string(status.message()), HasSubstr("set [turn.auth] file"));
   }
@@ -271,7 +286,7 @@ TEST_F(RunningConfigTest, RotatesSecretsAndMintsWithTheNewest) {
   std::vector<std::string> made;
   std::vector<std::string> dropped;
   for (int i = 0; i < 4; ++i) {
-    const auto rotation = running_->RotateSecret(*server_, i < 3 ? 2 : 0);
+    const auto rotation = RotateSecret(i < 3 ? 2 : 0);
     ASSERT_TRUE(rotation.ok()) << rotation.status();
     EXPECT_THAT(rotation->secret, SizeIs(43));
     made.push_back(rotation->secret);
@@ -282,8 +297,7 @@ TEST_F(RunningConfigTest, RotatesSecretsAndMintsWithTheNewest) {
   EXPECT_EQ(TryTimeLimited(made[0]), 401);
   EXPECT_EQ(TryTimeLimited(made[2]), 0);
   EXPECT_EQ(TryTimeLimited("configured"), 0);
-  EXPECT_EQ(running_->RotateSecret(*server_, 16).status().code(),
-            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(RotateSecret(16).status().code(), absl::StatusCode::kInvalidArgument);
 
   const auto minted = running_->Mint("alice", 3600, now_);
   ASSERT_TRUE(minted.ok()) << minted.status();
@@ -310,9 +324,8 @@ TEST_F(RunningConfigTest, UnderThePolicyCallCredentialsAreForLegs) {
   Start(text);
   EXPECT_EQ(running_->Mint("alice", 60, now_).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_TRUE(running_->Mint("alice/b", 60, now_).ok());
-  EXPECT_EQ(running_->AddUser(*server_, "erin", "erins-secret").status().code(),
-            absl::StatusCode::kInvalidArgument);
-  EXPECT_TRUE(running_->AddUser(*server_, "erin/a", "erins-secret").ok());
+  EXPECT_EQ(AddUser("erin", "erins-secret").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(AddUser("erin/a", "erins-secret").ok());
 }
 
 TEST_F(RunningConfigTest, StartsWithNobodyIfItKeepsUsersItself) {
@@ -322,10 +335,10 @@ TEST_F(RunningConfigTest, StartsWithNobodyIfItKeepsUsersItself) {
   EXPECT_THAT(running_->config().warnings, ElementsAre(HasSubstr("nobody can allocate")));
   EXPECT_EQ(running_->Mint("alice", 60, now_).status().code(),
             absl::StatusCode::kFailedPrecondition);
-  ASSERT_TRUE(running_->AddUser(*server_, "erin", "erins-secret").ok());
+  ASSERT_TRUE(AddUser("erin", "erins-secret").ok());
   EXPECT_EQ(TryLogin("erin", "erins-secret"), 0);
   // The last one may go, too.
-  ASSERT_TRUE(running_->RemoveUser(*server_, "erin", false, now_).ok());
+  ASSERT_TRUE(RemoveUser("erin").ok());
   EXPECT_EQ(TryLogin("erin", "erins-secret"), 401);
 }
 
@@ -345,6 +358,243 @@ TEST_F(RunningConfigTest, KeepsTheLogLevelUntilTheNextReload) {
   EXPECT_EQ(running_->log().level, LogLevel::kInfo);
   ASSERT_THAT(logs_, SizeIs(2));
   EXPECT_EQ(logs_[1].level, LogLevel::kInfo);
+}
+
+TEST_F(RunningConfigTest, WarnsOfCertificatesThatAreOrWillSoonBeRefused) {
+  constexpr int64_t kDay = 24 * 3600;
+  int64_t now = now_.unix_s;
+  const auto issue = [&](int64_t days) {
+    const TestCertificate made = MakeTestCertificate("relay1", now - kDay, now + days * kDay);
+    Write(folder_ + "/cert.pem", made.cert);
+    Write(folder_ + "/key.pem", made.key);
+    Write(folder_ + "/ca.pem", made.cert);
+  };
+  issue(90);
+  const std::string text = fmt::format(
+      "{}[admin]\nlisten = \"127.0.0.1:9640\"\ntls_cert = \"{}/cert.pem\"\ntls_key = "
+      "\"{}/key.pem\"\ntls_ca = \"{}/ca.pem\"\n",
+      With("", ""), folder_, folder_, folder_);
+  Write(config_path_, text);
+  auto running = RunningConfig::Load(config_path_, *LoadConfig(config_path_), [&] { return now; });
+  ASSERT_TRUE(running.ok()) << running.status();
+  EXPECT_THAT(running->config().warnings, IsEmpty());
+  server_.emplace(running->Options(), plane_);
+
+  now += 80 * kDay;
+  EXPECT_THAT(running->Reload(*server_)->warnings,
+              ElementsAre(HasSubstr("[admin] tls_cert: " + folder_ +
+                                    "/cert.pem: the certificate of relay1 expires on"),
+                          HasSubstr("[admin] tls_ca: " + folder_ + "/ca.pem: ")));
+  now += 20 * kDay;
+  EXPECT_THAT(running->Check(*LoadConfig(config_path_))->warnings,
+              ElementsAre(HasSubstr("relay1 has expired"), HasSubstr("relay1 has expired")));
+  const auto late =
+      RunningConfig::Load(config_path_, *LoadConfig(config_path_), [&] { return now; });
+  EXPECT_THAT(late->config().warnings, SizeIs(2));
+  issue(90);
+  EXPECT_THAT(running->Reload(*server_)->warnings, IsEmpty());
+}
+
+// A disk that does nothing until it is told to.
+class SlowDiskTest : public RunningConfigTest {
+ protected:
+  using Written = std::function<void(relay::Server&, const absl::Status&)>;
+
+  void StartSlow() {
+    Start();
+    running_->SetEffects({.log = {},
+                          .limits = {},
+                          .tls = {},
+                          .write = [this](std::function<absl::Status()> write, Written then) {
+                            EXPECT_FALSE(write_) << "two at a time";
+                            write_ = std::move(write);
+                            then_ = std::move(then);
+                          }});
+  }
+  absl::Status Write() { return std::exchange(write_, {})(); }
+  void Then(const absl::Status& written) { std::exchange(then_, {})(*server_, written); }
+  // Each change's name and what came of it, in order.
+  void Add(const std::string& name) {
+    running_->AddUser(*server_, name, name + "-password", [=, this](const auto& made) {
+      answers_.push_back("add " + name + (made.ok() ? "" : ": not"));
+    });
+  }
+  void Remove(const std::string& name) {
+    running_->RemoveUser(*server_, name, [=, this](const absl::Status& status) {
+      answers_.push_back("remove " + name + (status.ok() ? "" : ": not"));
+    });
+  }
+  bool Allocates(const std::string& name) { return TryLogin(name, name + "-password") == 0; }
+  std::vector<std::string> OnDisk() const {
+    std::vector<std::string> names;
+    const auto kept = LoadCredentials(file_path_);
+    if (kept.ok()) {
+      for (const auto& [name, password] : kept->users) names.push_back(name);
+    }
+    return names;
+  }
+
+  std::function<absl::Status()> write_;
+  Written then_;
+  std::vector<std::string> answers_;
+};
+
+TEST_F(SlowDiskTest, ChangesAreInForceOnceTheyAreWrittenOneAtATimeAndInOrder) {
+  StartSlow();
+  Add("erin");
+  Add("frank");
+  Remove("erin");
+  Add("erin");  // not yet removed by now, but when its turn comes
+  Remove("grace");
+  EXPECT_THAT(answers_, IsEmpty());
+  EXPECT_THAT(OnDisk(), IsEmpty());
+  const absl::Status first = Write();
+  EXPECT_THAT(OnDisk(), ElementsAre("erin"));
+  EXPECT_FALSE(Allocates("erin"));
+  EXPECT_THAT(answers_, IsEmpty());
+  Then(first);
+  EXPECT_THAT(answers_, ElementsAre("add erin"));
+  EXPECT_TRUE(Allocates("erin"));
+  EXPECT_FALSE(Allocates("frank"));
+  Then(Write());
+  EXPECT_TRUE(Allocates("frank"));
+  Then(Write());
+  EXPECT_FALSE(Allocates("erin"));
+  EXPECT_THAT(OnDisk(), ElementsAre("frank"));
+  Then(Write());
+  EXPECT_TRUE(Allocates("erin"));
+  EXPECT_THAT(answers_,
+              ElementsAre("add erin", "add frank", "remove erin", "add erin", "remove grace: not"));
+  EXPECT_FALSE(write_);
+  EXPECT_THAT(OnDisk(), ElementsAre("erin", "frank"));
+}
+
+TEST_F(SlowDiskTest, AWriteThatFailsChangesNothingAndTheNextIsMadeWithoutIt) {
+  StartSlow();
+  Add("erin");
+  Add("frank");
+  write_ = {};
+  Then(absl::PermissionDeniedError("a read-only disk"));
+  EXPECT_THAT(answers_, ElementsAre("add erin: not"));
+  Then(Write());
+  EXPECT_THAT(answers_, ElementsAre("add erin: not", "add frank"));
+  EXPECT_THAT(OnDisk(), ElementsAre("frank"));
+  EXPECT_FALSE(Allocates("erin"));
+  EXPECT_TRUE(Allocates("frank"));
+}
+
+TEST_F(SlowDiskTest, AReloadMeanwhileLosesNothingAndBringsNothingEarly) {
+  StartSlow();
+  for (const bool written_before : {false, true}) {
+    const std::string name = written_before ? "erin" : "frank";
+    const std::string prefix = written_before ? "203.0.113.0/24" : "198.51.100.0/24";
+    Add(name);
+    absl::Status written;
+    if (written_before) written = Write();
+    RunningConfigTest::Write(config_path_, With("", "") + "deny = [\"" + prefix + "\"]\n");
+    const auto change = running_->Reload(*server_);
+    ASSERT_TRUE(change.ok()) << change.status();
+    EXPECT_THAT(change->keys.reloadable, ElementsAre("[turn.peers] deny"));
+    EXPECT_THAT(change->warnings, ElementsAre(HasSubstr("reload again if you edited it")));
+    EXPECT_FALSE(Allocates(name));
+    if (!written_before) written = Write();
+    Then(written);
+    EXPECT_TRUE(Allocates(name));
+    EXPECT_THAT(server_->options().peers.deny, ElementsAre(*relay::IpPrefix::Parse(prefix)));
+  }
+  // What is in force is what the file says.
+  const auto change = running_->Reload(*server_);
+  EXPECT_THAT(change->keys.reloadable, IsEmpty());
+  EXPECT_THAT(change->warnings, IsEmpty());
+  EXPECT_THAT(OnDisk(), ElementsAre("erin", "frank"));
+}
+
+TEST_F(SlowDiskTest, AtTheEndEachChangeIsAnswered) {
+  StartSlow();
+  Add("erin");
+  Remove("erin");
+  running_->Close();
+  EXPECT_THAT(answers_, ElementsAre("add erin: not", "remove erin: not"));
+  Add("frank");
+  EXPECT_THAT(answers_, SizeIs(3));
+  Then(Write());  // too late to be told
+  EXPECT_THAT(answers_, SizeIs(3));
+}
+
+class DiskThreadTest : public testing::Test {
+ protected:
+  // What control does until `done`.
+  void RunUntil(const std::function<bool()>& done) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (!done() && std::chrono::steady_clock::now() < end) {
+      if (tasks_.Run(server_, {}, 64) == 0) {
+        std::this_thread::sleep_for(std::chrono::microseconds(100));
+      }
+    }
+    EXPECT_TRUE(done());
+  }
+
+  relay::NullForwardingPlane plane_;
+  relay::Server server_{relay::ServerOptions(), plane_};
+  ControlTasks tasks_{8, [] {}};
+};
+
+TEST_F(DiskThreadTest, ControlGoesOnWhileTheDiskHangs) {
+  DiskThread disk(tasks_);
+  std::promise<void> hangs;
+  std::thread::id worked_on;
+  std::vector<std::string> done;
+  disk.Do(
+      [&] {
+        worked_on = std::this_thread::get_id();
+        hangs.get_future().wait();
+        return absl::UnavailableError("slow");
+      },
+      [&](relay::Server& server, const absl::Status& status) {
+        EXPECT_EQ(&server, &server_);
+        done.push_back(std::string(status.message()));
+      });
+  disk.Do([] { return absl::OkStatus(); },
+          [&](relay::Server&, const absl::Status&) { done.push_back("next"); });
+  int other_work = 0;
+  for (int i = 0; i < 8; ++i) {
+    ASSERT_TRUE(tasks_.Post([&](relay::Server&, const relay::Now&) { ++other_work; }));
+  }
+  RunUntil([&] { return other_work == 8; });
+  EXPECT_THAT(done, IsEmpty());
+  hangs.set_value();
+  RunUntil([&] { return done.size() == 2; });
+  EXPECT_THAT(done, ElementsAre("slow", "next"));
+  EXPECT_NE(worked_on, std::this_thread::get_id());
+}
+
+TEST_F(DiskThreadTest, ItsEndWaitsForWhatIsBeingDoneButNotForADiskThatHangs) {
+  const auto finished = std::make_shared<std::atomic<bool>>(false);
+  const auto begun = std::make_shared<std::promise<void>>();
+  std::optional<DiskThread> disk(std::in_place, tasks_);
+  disk->Do(
+      [=] {
+        begun->set_value();
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        *finished = true;
+        return absl::OkStatus();
+      },
+      [](relay::Server&, const absl::Status&) { ADD_FAILURE() << "there is nobody to tell"; });
+  begun->get_future().wait();
+  disk.reset();
+  EXPECT_TRUE(*finished);
+
+  const auto hangs = std::make_shared<std::promise<void>>();
+  disk.emplace(tasks_);
+  disk->Do(
+      [=] {
+        hangs->get_future().wait();
+        return absl::OkStatus();
+      },
+      [](relay::Server&, const absl::Status&) { ADD_FAILURE() << "there is nobody to tell"; });
+  disk.reset();  // comes back
+  hangs->set_value();
+  EXPECT_EQ(tasks_.Run(server_, {}, 64), 0u);
 }
 
 TEST(CredentialFile, HasBounds) {

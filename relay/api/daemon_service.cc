@@ -83,7 +83,16 @@ grpc::ServerUnaryReactor* DaemonService::SetLogLevel(Context* context,
           fmt::format("\"{}\" is no level of the log; must be debug, info, warning or error",
                       EscapeText(request->level().substr(0, 60))));
     }
-    response->set_previous(std::string(LogLevelName(hooks_.set_log_level(*level))));
+    const LogLevel previous = hooks_.log_level();
+    const auto tell = [&] {
+      Log(LogLevel::kInfo, "An operator set the log's level.",
+          {{"level", LogLevelName(*level)}, {"previous", LogLevelName(previous)}});
+    };
+    // While the one that says more is in force: who silences the log stands in it.
+    if (*level > previous) tell();
+    hooks_.set_log_level(*level);
+    if (*level <= previous) tell();
+    response->set_previous(std::string(LogLevelName(previous)));
     return absl::OkStatus();
   });
 }

@@ -58,6 +58,10 @@ class ReloadTest(LabTest):
         wait_for(f"the log saying {expect!r}", 10,
                  lambda: self.relay.process.output().count(expect) > before)
 
+    def sweep(self):
+        """What a reload means for allocations that stand comes with the ticks after it."""
+        time.sleep(0.2)
+
     def client(self, host=None, user=USER, password=PASSWORD):
         return Client((host or self.alice).udp(4), self.relay.endpoint[4], user, password)
 
@@ -133,6 +137,7 @@ class Reload(ReloadTest):
         self.write((f'{USER} = "{PASSWORD}"', f'{USER} = "a-new-password", erin = "erins-password"'),
                    more="[turn.limits]\nmax_allocations_per_user = 1\n")
         self.reload_by_signal()
+        self.sweep()
         with self.assertRaises(TurnError) as refused:
             self.client().allocate(4)
         self.assertEqual(refused.exception.code, 401)
@@ -183,6 +188,7 @@ class Reload(ReloadTest):
         # A packet of this size is 132 or 128 bytes.
         self.write(more="[turn.limits]\npackets_per_allocation = 5\nbytes_per_user = 1_000_000\n")
         self.reload()
+        self.sweep()
         for client in (a, other):
             self.assertIn(from_client(client), range(6, 12))
             self.assertIn(from_peer(client), range(6, 12))
@@ -217,6 +223,7 @@ class Reload(ReloadTest):
         self.assertIsNotNone(a.receive())
         self.write(("[turn.peers]", f'[turn.peers]\ndeny = ["{address[0]}/32"]'))
         self.reload()
+        self.sweep()
         for _ in range(5):
             a.send_channel(0x4001, b"after")
             a.send(address, b"after")
@@ -246,11 +253,11 @@ tls_key = "{cls.tls}/relay.key"
 """}
 
     @classmethod
-    def issue(cls, prefix):
+    def issue(cls, prefix, days=30):
         """An authority and certificates of it, for the relay and for signaling."""
         for name, issuer in (("ca", None), ("relay", "ca"), ("signald", "ca")):
             args = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                    "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", f"/CN={name}",
+                    "ec_paramgen_curve:P-256", "-nodes", "-days", str(days), "-subj", f"/CN={name}",
                     "-keyout", cls.tls / f"{prefix}{name}.key",
                     "-out", cls.tls / f"{prefix}{name}.crt"]
             if issuer:
@@ -267,6 +274,17 @@ tls_key = "{cls.tls}/relay.key"
             "--cert", self.tls / f"{prefix}signald.crt", "--key", self.tls / f"{prefix}signald.key",
             check=False)
         return done.returncode == 0
+
+    def test_a_certificate_that_expires_soon_is_warned_of(self):
+        self.assertEqual(list(self.reload().warnings), [])
+        self.issue("soon-", days=3)
+        for name in ("relay.crt", "relay.key"):
+            self.addCleanup((self.tls / name).write_bytes, (self.tls / name).read_bytes())
+            (self.tls / name).write_bytes((self.tls / f"soon-{name}").read_bytes())
+        [warning] = self.reload().warnings
+        self.assertRegex(warning, r"^\[admin\] tls_cert: .*/relay.crt: the certificate of relay "
+                                  r"expires on 20[0-9-]+ [0-9:]+ UTC; renew it and reload\.$")
+        self.assertIn(warning, self.relay.process.output())
 
     def test_certificates_are_replaced_all_or_none(self):
         old_ca = self.tls / "kept-ca.crt"

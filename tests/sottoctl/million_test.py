@@ -4,6 +4,7 @@ The relay and its clients are two processes on a shared-memory wire (net_memif);
 involved. Where a sanitizer slows everything down, it is fewer.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -95,8 +96,9 @@ socket = "{cls.path}/relay.sock"
                               timeout=60, check=True)
         return json.loads(done.stdout)
 
-    def test_a_list_of_all_costs_what_a_batch_does(self):
-        self.assertEqual(self.json("status")["allocations"], ALLOCATIONS)
+    @contextlib.contextmanager
+    def watched(self):
+        """Meanwhile others are answered, and the relay doesn't grow."""
         before = memory_kib(self.relay.pid)
         most, answered = [before], []
         over = threading.Event()
@@ -111,6 +113,17 @@ socket = "{cls.path}/relay.sock"
         watcher = threading.Thread(target=watch)
         watcher.start()
         try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+        self.assertLess(most[0] - before, ROOM_KIB)
+        self.assertTrue(answered)
+        self.assertLess(max(answered), 10)
+
+    def test_a_list_of_all_costs_what_a_batch_does(self):
+        self.assertEqual(self.json("status")["allocations"], ALLOCATIONS)
+        with self.watched():
             process = subprocess.Popen(self.command("allocations", "list", "-o", "json"),
                                        stdout=subprocess.PIPE)
             ids, last = 0, -1
@@ -122,16 +135,9 @@ socket = "{cls.path}/relay.sock"
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
             process.stdout.close()
-        finally:
-            over.set()
-            watcher.join()
         self.assertEqual(process.returncode, 0)
         self.assertEqual(ids, ALLOCATIONS)
-        self.assertLess(most[0] - before, ROOM_KIB)
         self.assertLess(usage.ru_maxrss, SOTTOCTL_KIB)
-        # Others were answered all the while.
-        self.assertTrue(answered)
-        self.assertLess(max(answered), 10)
 
     def test_one_is_found_among_all(self):
         some = self.json("allocations", "list", "--limit", "1000")[-1]
@@ -145,6 +151,16 @@ socket = "{cls.path}/relay.sock"
         self.assertEqual(process.wait(), 0)
         process.stdout.close()
         self.assertIn(lines - ALLOCATIONS // 2, (0, 1))  # a header
+
+    def test_what_is_asked_for_is_ended(self):  # the last
+        of_all = ("allocations", "end", "--client", "10.1.0.0/16")
+        with self.watched():
+            self.assertEqual(self.json(*of_all, "--dry-run"), {"would_end": ALLOCATIONS})
+            some = ALLOCATIONS // 3
+            self.assertEqual(self.json(*of_all, "--limit", some), {"ended": some})
+            self.assertEqual(self.json("status")["allocations"], ALLOCATIONS - some)
+            self.assertEqual(self.json(*of_all), {"ended": ALLOCATIONS - some})
+        self.assertEqual(self.json("status")["allocations"], 0)
 
 
 if __name__ == "__main__":

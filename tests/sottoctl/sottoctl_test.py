@@ -131,6 +131,8 @@ class Look(SottoctlTest):
         wrong = self.run_ctl("allocations", "end", "--user", "mallory", "--min-age", "9s",
                              "--max-age", "3s", code=1)
         self.assertIn("swap them", wrong.stderr)
+        everything = self.run_ctl("allocations", "end", "--user", "", code=1)
+        self.assertIn("asks for nothing", everything.stderr)
         of = ("allocations", "end", "--user", "mallory")
         self.assertEqual(self.table(*of, "--dry-run"), "3 allocations would be ended.\n")
         self.assertEqual(self.json(*of, "--peer", "198.51.100.18"), {"ended": 1})

@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
 #include <CLI/App.hpp>
+#include <CLI/Error.hpp>
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "relay/api/admin.pb.h"
@@ -86,11 +88,87 @@ absl::Status End(CommandContext& context, uint64_t id) {
   return absl::OkStatus();
 }
 
+absl::Status EndMatching(CommandContext& context, const relay::v1::EndAllocationsRequest& request) {
+  const auto answer =
+      context.daemon->Call<relay::v1::EndAllocationsResponse>("Admin.EndAllocations", request);
+  if (!answer.ok()) return answer.status();
+  const uint32_t count = answer->ended();
+  if (count == 0) return absl::NotFoundError("there is no such allocation");
+  const std::string what = fmt::format("{} allocation{}", count, count == 1 ? "" : "s");
+  if (request.dry_run()) {
+    context.out.Done(fmt::format("{} would be ended.", what), {{"would_end", count}});
+  } else {
+    context.out.Done(fmt::format("{} ended.", what), {{"ended", count}});
+  }
+  return absl::OkStatus();
+}
+
 void AddId(CLI::App& app, const std::shared_ptr<uint64_t>& id) {
   AddNumber(
       app, "ID", "", 1, UINT64_MAX, [id](uint64_t value) { *id = value; },
       "The allocation, as the list names it");
-  app.get_option("ID")->required();
+}
+
+// Options that say which; returned are those that one of must be given where none isn't all. The
+// filter must live as long as the tree.
+std::vector<CLI::Option*> AddFilter(CLI::App& app, AllocationFilter* filter) {
+  AddText(
+      app, "--user", "NAME", [filter](const auto& v) { filter->set_user(v); },
+      "Of this user; of a time-limited one, what stands behind its expiry");
+  AddAddress(
+      app, "--client", AddressForm::kHostOrTransport,
+      [filter](const auto& v) { filter->set_client(v); },
+      "Of clients at this address, prefix or address:port");
+  AddAddress(
+      app, "--relayed", AddressForm::kHostOrTransport,
+      [filter](const auto& v) { filter->set_relayed(v); }, "With this relayed address");
+  AddAddress(
+      app, "--peer", AddressForm::kHostOrTransport,
+      [filter](const auto& v) { filter->set_peer(v); },
+      "With a permission or a channel to this peer");
+  AddSeconds(
+      app, "--min-age", [filter](uint64_t s) { filter->set_min_age_s(s); },
+      "That have stood so long");
+  AddSeconds(
+      app, "--max-age", [filter](uint64_t s) { filter->set_max_age_s(s); },
+      "That have stood no longer");
+  AddNumber(
+      app, "--limit", "N", 1, UINT32_MAX,
+      [filter](uint64_t n) { filter->set_limit(static_cast<uint32_t>(n)); },
+      "The first N of them alone");
+  std::vector<CLI::Option*> asking;
+  for (const char* name : {"--user", "--client", "--relayed", "--peer", "--min-age", "--max-age"}) {
+    asking.push_back(app.get_option(name));
+  }
+  return asking;
+}
+
+void AddEnd(Commands& commands, CLI::App& group) {
+  const auto id = std::make_shared<uint64_t>(0);
+  const auto request = std::make_shared<relay::v1::EndAllocationsRequest>();
+  CLI::App& end = commands.AddTo(
+      group, "end", "Ends one, or all that hold for what is asked, and the media through them",
+      DaemonKind::kRelay, [id, request](CommandContext& context) {
+        return *id != 0 ? End(context, *id) : EndMatching(context, *request);
+      });
+  AddId(end, id);
+  const std::vector<CLI::Option*> asking = AddFilter(end, request->mutable_filter());
+  end.add_flag_callback(
+      "--dry-run", [request] { request->set_dry_run(true); },
+      "Says how many would be ended, and ends none");
+  CLI::Option* one = end.get_option("ID");
+  for (CLI::Option* option : asking) option->excludes(one);
+  for (const char* name : {"--limit", "--dry-run"}) end.get_option(name)->excludes(one);
+  end.parse_complete_callback([one, asking] {
+    if (one->empty() && std::ranges::all_of(asking, &CLI::Option::empty)) {
+      throw CLI::RequiredError("ID, or --user or another option that says which,");
+    }
+  });
+  end.footer(
+      "A client learns of it from its next request, and may allocate anew: take away its user, or "
+      "its credential's secret, first to keep it out. To end all that there are: sottoctl drain "
+      "--deadline 1s.\n"
+      "  sottoctl allocations end --client 203.0.113.0/24 --dry-run");
 }
 
 }  // namespace
@@ -103,30 +181,7 @@ void AddAllocations(Commands& commands) {
   CLI::App& list = commands.AddTo(
       group, "list", "Lists those that hold for all that is asked, in the order of ids",
       DaemonKind::kRelay, [filter](CommandContext& context) { return List(context, *filter); });
-  AddText(
-      list, "--user", "NAME", [filter](const auto& v) { filter->set_user(v); },
-      "Of this user; of a time-limited one, what stands behind its expiry");
-  AddAddress(
-      list, "--client", AddressForm::kHostOrTransport,
-      [filter](const auto& v) { filter->set_client(v); },
-      "Of clients at this address, prefix or address:port");
-  AddAddress(
-      list, "--relayed", AddressForm::kHostOrTransport,
-      [filter](const auto& v) { filter->set_relayed(v); }, "With this relayed address");
-  AddAddress(
-      list, "--peer", AddressForm::kHostOrTransport,
-      [filter](const auto& v) { filter->set_peer(v); },
-      "With a permission or a channel to this peer");
-  AddSeconds(
-      list, "--min-age", [filter](uint64_t s) { filter->set_min_age_s(s); },
-      "That have stood so long");
-  AddSeconds(
-      list, "--max-age", [filter](uint64_t s) { filter->set_max_age_s(s); },
-      "That have stood no longer");
-  AddNumber(
-      list, "--limit", "N", 1, UINT32_MAX,
-      [filter](uint64_t n) { filter->set_limit(static_cast<uint32_t>(n)); },
-      "The first N of them alone");
+  AddFilter(list, filter.get());
   list.add_flag_callback(
       "--details", [filter] { filter->set_details(true); },
       "Permissions and channels too, in JSON and YAML");
@@ -139,13 +194,8 @@ void AddAllocations(Commands& commands) {
                                   DaemonKind::kRelay,
                                   [id](CommandContext& context) { return Show(context, *id); });
   AddId(show, id);
-  CLI::App& end = commands.AddTo(group, "end", "Ends one, and the media that goes through it",
-                                 DaemonKind::kRelay,
-                                 [id](CommandContext& context) { return End(context, *id); });
-  AddId(end, id);
-  end.footer(
-      "The client learns of it from its next request. It may allocate anew: take away its "
-      "user, or its credential's secret, to keep it out.");
+  show.get_option("ID")->required();
+  AddEnd(commands, group);
 }
 
 }  // namespace sotto::tools

@@ -50,8 +50,7 @@ absl::Status Show(CommandContext& context, const std::string& name) {
 absl::Status End(CommandContext& context, const std::string& name) {
   relay::v1::EndCallRequest request;
   request.set_call(name);
-  const auto ended =
-      context.daemon->Call<relay::v1::EndCallResponse>("CallControl.EndCall", request);
+  const auto ended = context.daemon->Call<relay::v1::EndCallResponse>("Admin.EndCall", request);
   if (!ended.ok()) return ended.status();
   context.out.Done(fmt::format("Call {} is no more.", name), {{"call", name}});
   return absl::OkStatus();

@@ -1,10 +1,13 @@
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <CLI/App.hpp>
 #include <CLI/Error.hpp>
+#include <cerrno>
 #include <charconv>
+#include <cstring>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
@@ -54,14 +57,51 @@ void SetFilter(CaptureRequest::Filter& filter, const std::string& word) {
   }
 }
 
-// Where the packets go. Others mustn't read them.
+// The file that packets are written to, for its owner alone: an existing one is emptied and closed
+// to others, one that isn't ours is refused, and so is a symbolic link, which may be there to have
+// another file overwritten. Devices and named pipes are as whoever made them wanted them.
+absl::StatusOr<int> OpenForPackets(const std::string& path) {
+  const auto refuse = [&path](std::string_view why) {
+    return absl::FailedPreconditionError(fmt::format("{} {}", path, why));
+  };
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY;
+  int fd = open(path.c_str(), kFlags | O_NOFOLLOW, 0600);
+  struct stat file = {};
+  if (fd < 0 && errno == ELOOP) {
+    constexpr std::string_view kLink =
+        "is a symbolic link, and packets are written through none; name the file that it leads to";
+    if (stat(path.c_str(), &file) != 0 || S_ISREG(file.st_mode)) return refuse(kLink);
+    fd = open(path.c_str(), kFlags & ~O_CREAT);  // such as /dev/fd/63, which shells make
+    if (fd >= 0 && (fstat(fd, &file) != 0 || S_ISREG(file.st_mode))) {
+      close(fd);
+      return refuse(kLink);
+    }
+  }
+  if (fd < 0) return refuse(fmt::format("can't be opened: {}", strerrordesc_np(errno)));
+  absl::Status status;
+  if (fstat(fd, &file) != 0) {
+    status = refuse(fmt::format("can't be looked at: {}", strerrordesc_np(errno)));
+  } else if (S_ISREG(file.st_mode)) {
+    if (file.st_uid != geteuid()) {
+      status = refuse("belongs to another user, who would read the packets; name another file");
+    } else if (fchmod(fd, 0600) != 0 || ftruncate(fd, 0) != 0) {
+      status = refuse(fmt::format("can't be made ready: {}", strerrordesc_np(errno)));
+    }
+  }
+  if (status.ok()) return fd;
+  close(fd);
+  return status;
+}
+
+// Where the packets go.
 class Sink {
  public:
   Sink(const std::string& path, std::ostream& out) : path_(path), out_(out) {}
   ~Sink() {
     if (fd_ >= 0) close(fd_);
   }
-  bool is_stdout() const { return path_ == "-"; }
+  // The shell's redirection decides what file that is, if any.
+  bool is_stdout() const { return path_ == "-" || path_ == "/dev/stdout"; }
 
   // Opened with the first packet, so that a capture that is refused leaves a file as it was.
   absl::Status Write(std::string_view bytes) {
@@ -69,15 +109,20 @@ class Sink {
       out_.write(bytes.data(), static_cast<std::streamsize>(bytes.size())).flush();
       return out_.good() ? absl::OkStatus() : absl::DataLossError("standard output was closed");
     }
-    if (fd_ < 0) fd_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    while (fd_ >= 0 && !bytes.empty()) {
+    if (fd_ < 0) {
+      const absl::StatusOr<int> opened = OpenForPackets(path_);
+      if (!opened.ok()) return opened.status();
+      fd_ = *opened;
+    }
+    while (!bytes.empty()) {
       const ssize_t written = write(fd_, bytes.data(), bytes.size());
-      if (written < 0 && errno != EINTR) break;
+      if (written < 0 && errno != EINTR) {
+        return absl::DataLossError(
+            fmt::format("{} can't be written: {}", path_, strerrordesc_np(errno)));
+      }
       if (written > 0) bytes.remove_prefix(static_cast<size_t>(written));
     }
-    if (fd_ >= 0 && bytes.empty()) return absl::OkStatus();
-    return absl::DataLossError(
-        fmt::format("{} can't be written: {}", path_, strerrordesc_np(errno)));
+    return absl::OkStatus();
   }
 
  private:

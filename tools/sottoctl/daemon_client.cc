@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -26,9 +27,11 @@ namespace sotto::tools {
 namespace {
 
 using std::chrono::milliseconds;
+using Clock = std::chrono::system_clock;  // gRPC's
 
 constexpr std::string_view kUnix = "unix:";
 constexpr milliseconds kStopCheck(100);
+constexpr milliseconds kMaxConnect = std::chrono::hours(24);
 // A list of all users or of the largest configuration fits.
 constexpr int kMaxMessageBytes = 64 << 20;
 constexpr size_t kMaxPemBytes = 1 << 20;
@@ -178,15 +181,15 @@ class CallInProgress {
   bool timed_out() const { return timed_out_; }
   bool stopped() const { return stopped_; }
 
-  // Whether the operation that was started succeeded. What lasts too long is cancelled, and with it
-  // the call.
-  bool Await(milliseconds at_most) {
-    const auto deadline = std::chrono::system_clock::now() + at_most;
+  // Whether the operation that was started succeeded. What isn't over by then is cancelled, and
+  // with it the call.
+  bool Await(Clock::time_point deadline) {
     while (true) {
       void* tag;
       bool ok = false;
-      const auto now = std::chrono::system_clock::now();
-      switch (queue_.AsyncNext(&tag, &ok, now + kStopCheck)) {
+      const auto look = Clock::now() + kStopCheck;
+      const bool cancelled = timed_out_ || stopped_;
+      switch (queue_.AsyncNext(&tag, &ok, cancelled ? look : std::min(look, deadline))) {
         case grpc::CompletionQueue::GOT_EVENT:
           return ok;
         case grpc::CompletionQueue::SHUTDOWN:
@@ -194,13 +197,10 @@ class CallInProgress {
         case grpc::CompletionQueue::TIMEOUT:
           break;
       }
-      if (stop_ && !stopped_) {
-        stopped_ = true;
-        context_.TryCancel();
-      } else if (now >= deadline && !timed_out_ && !stopped_) {
-        timed_out_ = true;
-        context_.TryCancel();
-      }
+      if (cancelled) continue;
+      stopped_ = stop_;
+      timed_out_ = !stopped_ && Clock::now() >= deadline;
+      if (stopped_ || timed_out_) context_.TryCancel();
     }
   }
 
@@ -227,8 +227,11 @@ absl::StatusOr<DaemonClient> DaemonClient::Make(const DaemonTarget& target,
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   // `top` finds a daemon that has been restarted without a long wait.
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
+  // For gRPC, also how long connecting may take. Our own timeout must be over first: by it a daemon
+  // that hangs is told from one that closes the connection.
+  const milliseconds connect = std::min(target.timeout, kMaxConnect) + kStopCheck;
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, static_cast<int>(connect.count()));
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   return DaemonClient(std::unique_ptr<State>(
       new State{target, stop,
@@ -252,19 +255,21 @@ absl::Status DaemonClient::Stream(std::string_view method, const google::protobu
   grpc::GenericStub stub(state_->channel);
   const auto stream = stub.PrepareCall(&call.context(), path, &call.queue());
   const milliseconds timeout = state_->target.timeout;
+  // Of the first message: to connect and to ask belong to it.
+  Clock::time_point deadline = Clock::now() + timeout + quiet;
   stream->StartCall(nullptr);
-  bool going = call.Await(timeout);
+  bool going = call.Await(Clock::now() + timeout);
   if (going) {
     const grpc::Slice bytes(request.SerializeAsString());
     stream->WriteLast(grpc::ByteBuffer(&bytes, 1), grpc::WriteOptions(), nullptr);
-    going = call.Await(timeout);
+    going = call.Await(deadline);
   }
   bool malformed = false;
   bool enough = false;
   while (going) {
     grpc::ByteBuffer buffer;
     stream->Read(&buffer, nullptr);
-    going = call.Await(timeout + quiet);
+    going = call.Await(deadline);
     if (!going) break;
     grpc::ProtoBufferReader reader(&buffer);
     response.Clear();
@@ -274,10 +279,11 @@ absl::Status DaemonClient::Stream(std::string_view method, const google::protobu
       call.context().TryCancel();
       going = false;
     }
+    deadline = Clock::now() + timeout + quiet;
   }
   grpc::Status status;
   stream->Finish(&status, nullptr);
-  call.Await(timeout);
+  call.Await(Clock::now() + timeout);
 
   const DaemonTarget& target = state_->target;
   if (malformed) {

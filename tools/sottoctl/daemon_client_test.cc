@@ -41,15 +41,18 @@ class DaemonClientTest : public ::testing::Test {
 
   Ran Status(const std::string& target) { return runner_.Run({"status", "--target", target}); }
 
-  // A socket that nobody accepts at; closed at once, it stays in its folder.
-  std::string DeadSocket() {
-    const std::string path = folder_ + "/dead.sock";
+  // A socket, whose name stays in its folder.
+  int Bind(const std::string& path) {
     sockaddr_un address = {};
     address.sun_family = AF_UNIX;
     std::strncpy(address.sun_path, path.c_str(), sizeof(address.sun_path) - 1);
     const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     EXPECT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-    close(fd);
+    return fd;
+  }
+  std::string DeadSocket() {
+    const std::string path = folder_ + "/dead.sock";
+    close(Bind(path));
     return path;
   }
 
@@ -139,6 +142,23 @@ TEST_F(DaemonClientTest, NoAnswerInTimeIsUnreachable) {
   EXPECT_THAT(ran.err, AllOf(HasSubstr("no answer from sotto-relayd"), HasSubstr("0.3 s")));
 }
 
+// Its kernel takes connections, and it says nothing on them.
+TEST_F(DaemonClientTest, ADaemonThatHangsIsToldWhenTheTimeoutIsOverNoSoonerNorLater) {
+  const std::string path = folder_ + "/hangs.sock";
+  const int fd = Bind(path);
+  ASSERT_EQ(listen(fd, 8), 0);
+  for (const auto& [timeout, told] :
+       {std::pair("200ms", "within 0.2 s"), std::pair("1500ms", "within 1.5 s")}) {
+    const auto began = std::chrono::steady_clock::now();
+    const Ran ran = runner_.Run({"status", "--target", "unix:" + path, "--timeout", timeout});
+    EXPECT_EQ(ran.code, kExitUnreachable);
+    EXPECT_THAT(ran.err, AllOf(HasSubstr("no answer from sotto-relayd"), HasSubstr(told)));
+    // Far above any of them, as the machine may be busy, and below what it is without --timeout.
+    EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(8));
+  }
+  close(fd);
+}
+
 TEST_F(DaemonClientTest, AnInterruptEndsWhatWaits) {
   FakeDaemon fake;
   fake.Hang(kGetStatus);
@@ -211,8 +231,8 @@ size_t ResidentKib() {
 
 TEST_F(DaemonClientTest, AMillionAllocationsAreListedInBoundedMemory) {
   constexpr size_t kAllocations = 1'000'000;
-  // Half of them, kept, would take some 150 MiB, and more under a sanitizer. By then, most of what an
-  // allocator holds back is held back: not all, a sanitizer's grows by some 35 MiB.
+  // Half of them, kept, would take some 150 MiB, and more under a sanitizer. By then, most of what
+  // an allocator holds back is held back: not all, a sanitizer's grows by some 35 MiB.
   constexpr size_t kMaxGrowthKib = 75 << 10;
   FakeDaemon fake;
   size_t at_half = 0, at_end = 0;

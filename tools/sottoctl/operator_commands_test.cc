@@ -30,9 +30,6 @@ TEST_F(OperatorCommands, Users) {
   EXPECT_EQ(Table({"users", "add", "alice", "--password-stdin"}),
             "User alice may use the relay.\n");
   EXPECT_EQ(fake_.Last<relay::v1::AddUserRequest>(kAdmin + "AddUser").password(), "of my own");
-  runner_.input = "";
-  EXPECT_EQ(Run({"users", "add", "alice", "--password-stdin"}).code, kExitFailed);
-
   relay::v1::RemoveUserResponse removed;
   removed.set_ended(2);
   fake_.Answer(kAdmin + "RemoveUser", removed);
@@ -52,6 +49,30 @@ TEST_F(OperatorCommands, Users) {
   EXPECT_EQ(InJson({"users", "list"})[0]["name"], "demo");
 }
 
+TEST_F(OperatorCommands, APasswordIsALineWhateverEndsIt) {
+  fake_.Answer(kAdmin + "AddUser", relay::v1::AddUserResponse());
+  // What is no line end is the password's own: the relay refuses control characters.
+  for (const auto& [input, password] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"of my own\n", "of my own"},
+           {"of my own\r\n", "of my own"},
+           {"of my own", "of my own"},
+           {"of my own\r", "of my own\r"},
+           {"of my own\r\r\n", "of my own\r"},
+           {"of\rmy own\r\nand more\r\n", "of\rmy own"}}) {
+    runner_.input = input;
+    EXPECT_EQ(Run({"users", "add", "alice", "--password-stdin"}).code, kExitDone);
+    EXPECT_EQ(fake_.Last<relay::v1::AddUserRequest>(kAdmin + "AddUser").password(), password);
+  }
+  const size_t calls = fake_.calls(kAdmin + "AddUser");
+  for (const char* input : {"", "\n", "\r\n"}) {
+    runner_.input = input;
+    const Ran ran = Run({"users", "add", "alice", "--password-stdin"});
+    EXPECT_EQ(ran.code, kExitFailed);
+    EXPECT_THAT(ran.err, HasSubstr("standard input holds no password"));
+  }
+  EXPECT_EQ(fake_.calls(kAdmin + "AddUser"), calls);
+}
+
 TEST_F(OperatorCommands, SecretsAndCredentials) {
   relay::v1::RotateSecretResponse rotated;
   rotated.set_secret("new-one");
@@ -61,6 +82,8 @@ TEST_F(OperatorCommands, SecretsAndCredentials) {
             "New secret  new-one\nDropped     0badcafe\n");
   EXPECT_EQ(fake_.Last<relay::v1::RotateSecretRequest>(kAdmin + "RotateSecret").keep(), 3u);
   EXPECT_EQ(InJson({"secrets", "rotate"})["secret"], "new-one");
+  EXPECT_EQ(Run({"secrets", "rotate", "--keep", "15"}).code, kExitDone);
+  EXPECT_THAT(Run({"secrets", "rotate", "--keep", "16"}).err, HasSubstr("from 1 to 15"));
   relay::v1::ListSecretsResponse secrets;
   secrets.add_secrets()->set_id("0badcafe");
   secrets.mutable_secrets(0)->set_mints(true);

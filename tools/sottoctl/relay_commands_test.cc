@@ -229,6 +229,64 @@ TEST_F(RelayCommands, AllocationsEnd) {
   EXPECT_EQ(InJson({"allocations", "end", "5"}), Json::parse(R"({"id": 5})"));
 }
 
+TEST_F(RelayCommands, AllocationsEndByWhatTheyAre) {
+  relay::v1::EndAllocationsResponse ended;
+  ended.set_ended(1234);
+  fake_.Answer(kAdmin + "EndAllocations", ended);
+  EXPECT_EQ(Table({"allocations", "end", "--user", "mallory", "--client", "198.51.100.0/24",
+                   "--relayed", "192.0.2.10:50000", "--peer", "2001:db8::1", "--min-age", "1m",
+                   "--max-age", "1h", "--limit", "2000"}),
+            "1234 allocations ended.\n");
+  const auto request = [this] {
+    return fake_.Last<relay::v1::EndAllocationsRequest>(kAdmin + "EndAllocations");
+  };
+  const relay::v1::AllocationFilter filter = request().filter();
+  EXPECT_EQ(filter.user(), "mallory");
+  EXPECT_EQ(filter.client(), "198.51.100.0/24");
+  EXPECT_EQ(filter.relayed(), "192.0.2.10:50000");
+  EXPECT_EQ(filter.peer(), "2001:db8::1");
+  EXPECT_EQ(filter.min_age_s(), 60u);
+  EXPECT_EQ(filter.max_age_s(), 3600u);
+  EXPECT_EQ(filter.limit(), 2000u);
+  EXPECT_EQ(filter.id(), 0u);
+  EXPECT_FALSE(request().dry_run());
+  EXPECT_EQ(InJson({"allocations", "end", "--user", "x"}), Json::parse(R"({"ended": 1234})"));
+
+  EXPECT_EQ(InJson({"allocations", "end", "--user", "x", "--dry-run"}),
+            Json::parse(R"({"would_end": 1234})"));
+  EXPECT_TRUE(request().dry_run());
+  ended.set_ended(1);
+  fake_.Answer(kAdmin + "EndAllocations", ended);
+  EXPECT_EQ(Table({"allocations", "end", "--min-age", "1h", "--dry-run"}),
+            "1 allocation would be ended.\n");
+
+  fake_.Answer(kAdmin + "EndAllocations", relay::v1::EndAllocationsResponse());
+  for (const bool dry_run : {false, true}) {
+    std::vector<std::string> arguments = {"allocations", "end", "--user", "nobody"};
+    if (dry_run) arguments.push_back("--dry-run");
+    const Ran none = Run(arguments);
+    EXPECT_EQ(none.code, kExitNotFound);
+    EXPECT_EQ(none.err, "sottoctl: there is no such allocation\n");
+  }
+}
+
+TEST_F(RelayCommands, AllocationsEndNeverEndsAllByMistake) {
+  for (const std::vector<std::string>& arguments : {std::vector<std::string>{},
+                                                    {"--limit", "5"},
+                                                    {"--dry-run"},
+                                                    {"7", "--user", "x"},
+                                                    {"7", "--min-age", "1h"},
+                                                    {"7", "--limit", "5"},
+                                                    {"7", "--dry-run"},
+                                                    {"0"}}) {
+    std::vector<std::string> command = {"allocations", "end"};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    EXPECT_EQ(Run(command).code, kExitUsage) << ::testing::PrintToString(arguments);
+  }
+  EXPECT_THAT(Run({"allocations", "end"}).err, HasSubstr("ID, or --user or another option"));
+  EXPECT_EQ(fake_.calls(kAdmin + "EndAllocation") + fake_.calls(kAdmin + "EndAllocations"), 0u);
+}
+
 relay::v1::Call ACall() {
   relay::v1::Call call;
   call.set_call("call-1");
@@ -256,9 +314,9 @@ TEST_F(RelayCommands, Calls) {
   EXPECT_THAT(Table({"calls", "show", "call-1"}),
               HasSubstr("LEG  RELAYED\na    10.0.0.1:50000\nb    -\n"));
   EXPECT_EQ(InJson({"calls", "show", "call-1"})["armed"], true);
-  fake_.Answer(kCallControl + "EndCall", relay::v1::EndCallResponse());
+  fake_.Answer(kAdmin + "EndCall", relay::v1::EndCallResponse());
   EXPECT_EQ(Table({"calls", "end", "call-1"}), "Call call-1 is no more.\n");
-  EXPECT_EQ(fake_.Last<relay::v1::EndCallRequest>(kCallControl + "EndCall").call(), "call-1");
+  EXPECT_EQ(fake_.Last<relay::v1::EndCallRequest>(kAdmin + "EndCall").call(), "call-1");
   fake_.Refuse(kCallControl + "GetCall", absl::StatusCode::kNotFound, "no such call");
   EXPECT_EQ(Run({"calls", "show", "call-2"}).code, kExitNotFound);
 }
@@ -319,65 +377,6 @@ TEST_F(RelayCommands, ExplainReadsCaptures) {
   EXPECT_EQ(Run({"explain", "--pcap", path, "--packet", "3"}).code, kExitNotFound);
   std::filesystem::remove(path);
   EXPECT_THAT(Run({"explain", "--pcap", path}).err, HasSubstr("can't be opened"));
-}
-
-TEST_F(RelayCommands, CaptureWritesWhatComes) {
-  relay::v1::CaptureChunk first, last;
-  first.set_pcapng("head");
-  first.set_packets(1);
-  last.set_pcapng("tail");
-  last.set_packets(3);
-  last.set_missed(2);
-  fake_.Answer(kAdmin + "Capture", first, last);
-  const std::string path = ::testing::TempDir() + "/capture_writes_what_comes.pcapng";
-  EXPECT_EQ(
-      Table({"capture", "--to", path, "--filter", "host=192.0.2.0/24", "drop=any", "port=3478",
-             "direction=rx", "allocation=9", "--packets", "50", "--duration", "2m", "--payload"}),
-      "3 packets captured, 2 missed.\n");
-  std::ifstream file(path, std::ios::binary);
-  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), "headtail");
-  EXPECT_EQ(std::filesystem::status(path).permissions(),
-            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write)
-      << "packets are nobody else's business";
-  const auto request = fake_.Last<relay::v1::CaptureRequest>(kAdmin + "Capture");
-  EXPECT_EQ(request.filter().host(), "192.0.2.0/24");
-  EXPECT_EQ(request.filter().drop_reason(), "any");
-  EXPECT_EQ(request.filter().udp_port(), 3478u);
-  EXPECT_EQ(request.filter().direction(), relay::v1::CaptureRequest::Filter::DIRECTION_RX);
-  EXPECT_EQ(request.filter().allocation(), 9u);
-  EXPECT_EQ(request.max_packets(), 50u);
-  EXPECT_EQ(request.max_seconds(), 120u);
-  EXPECT_TRUE(request.payload());
-  EXPECT_EQ(InJson({"capture", "--to", path})["missed"], 2);
-  std::filesystem::remove(path);
-
-  const Ran piped = Run({"capture", "--to", "-"});
-  EXPECT_EQ(piped.out, "headtail");
-  EXPECT_EQ(piped.err, "sottoctl: 3 packets captured, 2 missed.\n");
-  runner_.terminal_width = 80;
-  EXPECT_THAT(Run({"capture", "--to", "-"}).err, HasSubstr("isn't for terminals"));
-}
-
-TEST_F(RelayCommands, ACaptureThatIsRefusedLeavesTheFileAsItWas) {
-  fake_.Refuse(kAdmin + "Capture", absl::StatusCode::kFailedPrecondition, "another one runs");
-  const std::string path = ::testing::TempDir() + "/capture_refused.pcapng";
-  std::ofstream(path) << "precious";
-  const Ran ran = Run({"capture", "--to", path});
-  EXPECT_EQ(ran.code, kExitFailed);
-  EXPECT_EQ(ran.err, "sottoctl: another one runs\n");
-  std::ifstream file(path);
-  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), "precious");
-  std::filesystem::remove(path);
-}
-
-TEST_F(RelayCommands, CaptureFiltersAreCheckedBeforeAnythingIsAsked) {
-  for (const char* filter : {"host=nowhere", "port=0", "port=65536", "direction=up",
-                             "drop=", "colour=red", "port", "allocation=x"}) {
-    const Ran ran = Run({"capture", "--to", "/nonexistent/file", "--filter", filter});
-    EXPECT_EQ(ran.code, kExitUsage) << filter;
-    EXPECT_THAT(ran.err, HasSubstr(filter));
-  }
-  EXPECT_EQ(fake_.calls(kAdmin + "Capture"), 0u);
 }
 
 TEST_F(RelayCommands, DrainWaitsUntilNoAllocationIsLeft) {

@@ -8,6 +8,8 @@
 namespace sotto::tools {
 namespace {
 
+constexpr uint64_t kMostKept = 15;  // RotateSecretRequest.keep
+
 absl::Status Rotate(CommandContext& context, uint32_t keep) {
   relay::v1::RotateSecretRequest request;
   request.set_keep(keep);
@@ -40,8 +42,8 @@ void AddSecrets(Commands& commands) {
       group, "rotate", "Makes a new secret, which credentials are minted with from then on",
       DaemonKind::kRelay, [keep](CommandContext& context) { return Rotate(context, *keep); });
   AddNumber(
-      rotate, "--keep", "N", 1, 64, [keep](uint64_t n) { *keep = static_cast<uint32_t>(n); },
-      "How many older ones stay valid beside it; 1 unless told");
+      rotate, "--keep", "N", 1, kMostKept, [keep](uint64_t n) { *keep = static_cast<uint32_t>(n); },
+      fmt::format("How many older ones stay valid beside it, up to {}; 1 unless told", kMostKept));
   rotate.footer(
       "Give the new secret, which is shown this once, to those who mint elsewhere before "
       "the older ones are dropped by the next rotation.");

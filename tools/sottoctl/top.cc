@@ -1,4 +1,8 @@
+#include <fmt/format.h>
+
 #include <CLI/App.hpp>
+#include <atomic>
+#include <future>
 
 #include "relay/api/admin.pb.h"
 #include "tools/sottoctl/command.h"
@@ -11,6 +15,12 @@ namespace {
 
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
+
+// A daemon that is well answers within this time; one that takes longer is looked after each kLook,
+// and told of after kSilence.
+constexpr milliseconds kSoon(20);
+constexpr milliseconds kLook(100);
+constexpr milliseconds kSilence(2000);
 
 absl::StatusOr<TopReading> Read(const DaemonClient& daemon) {
   TopReading reading;
@@ -75,6 +85,13 @@ absl::Status Top(CommandContext& context, milliseconds interval) {
   auto first = Read(*context.daemon);
   if (!first.ok()) return first.status();
   Take(state, std::move(first));
+  // Later ones are taken on another thread, so that a daemon that hangs doesn't keep the keyboard
+  // from being heard; who leaves gives up the one that is awaited.
+  std::atomic<bool> leaving = false;
+  const auto daemon = DaemonClient::Make(context.daemon->target(), leaving);
+  if (!daemon.ok()) return daemon.status();
+  std::future<absl::StatusOr<TopReading>> reading;
+  Clock::time_point asked;
   auto terminal = Terminal::Open(context.out.options().color);
   if (!terminal.ok()) return terminal.status();
   auto next = Clock::now() + interval;
@@ -82,12 +99,25 @@ absl::Status Top(CommandContext& context, milliseconds interval) {
     const Terminal::Size size = terminal->size();
     terminal->Draw(RenderTop(state, size));
     const auto left = std::chrono::ceil<milliseconds>(next - Clock::now());
-    const auto key = terminal->ReadKey(std::max(left, milliseconds(0)));
+    const auto key = terminal->ReadKey(reading.valid() ? kLook : std::max(left, milliseconds(0)));
     if (key && !Press(state, *key, size.rows / 2)) break;
-    if (Clock::now() < next) continue;
-    next = Clock::now() + interval;
-    if (!state.paused) Take(state, Read(*context.daemon));
+    if (Clock::now() >= next && !reading.valid()) {
+      asked = Clock::now();
+      next = asked + interval;
+      if (!state.paused) {
+        reading = std::async(std::launch::async, [&daemon] { return Read(*daemon); });
+      }
+    }
+    if (!reading.valid()) continue;
+    const auto silence = Clock::now() - asked;
+    if (reading.wait_for(kSoon) == std::future_status::ready) {
+      Take(state, reading.get());
+    } else if (silence > kSilence) {
+      state.trouble = fmt::format("no answer from sotto-relayd for {} s",
+                                  std::chrono::floor<std::chrono::seconds>(silence).count());
+    }
   }
+  leaving = true;
   return absl::OkStatus();
 }
 

@@ -17,7 +17,11 @@ absl::Status Add(CommandContext& context, const std::string& name, bool password
   request.set_name(name);
   if (password_from_input) {
     std::string password;
-    std::getline(context.around.in, password);
+    // A line ends in LF or CR LF; without either, a CR would be the password's own.
+    if (std::getline(context.around.in, password) && !context.around.in.eof() &&
+        password.ends_with('\r')) {
+      password.pop_back();
+    }
     if (password.empty() || password.size() > kMaxPassword) {
       return absl::InvalidArgumentError(
           fmt::format("standard input holds no password: one line of 1 to {} bytes", kMaxPassword));
