@@ -137,13 +137,9 @@ absl::StatusOr<RunningConfig::Prepared> RunningConfig::Prepare(const RelaydConfi
     if (tls->key_readable_by_others) {
       change.warnings.push_back(ReadableByOthersWarning(prepared.config.admin.tls.key));
     }
-    const auto look_at = [&](std::string_view key, std::string_view pem, std::string_view file) {
-      for (const std::string& warning : CertificateDateWarnings(pem, file, clock_())) {
-        change.warnings.push_back(fmt::format("[admin] {}: {}", key, warning));
-      }
-    };
-    look_at("tls_cert", tls->cert, prepared.config.admin.tls.cert);
-    look_at("tls_ca", tls->ca, prepared.config.admin.tls.ca);
+    const std::vector<std::string> dates =
+        TlsDateWarnings("admin", prepared.config.admin.tls, *tls, clock_());
+    change.warnings.insert(change.warnings.end(), dates.begin(), dates.end());
     if (DigestOf(*tls) != tls_digest_) AddKey(change.keys.reloadable, "[admin] tls_cert");
     prepared.tls = *std::move(tls);
   } else {

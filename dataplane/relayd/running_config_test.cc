@@ -17,6 +17,7 @@
 #include "dataplane/relayd/disk_thread.h"
 #include "relay/api/test_certificate.h"
 #include "relay/auth/credential.h"
+#include "relay/daemon/test_folder.h"
 #include "relay/turn/test_client.h"
 
 namespace sotto::dataplane {
@@ -45,16 +46,9 @@ policy = "public"
 
 class RunningConfigTest : public testing::Test {
  protected:
-  RunningConfigTest() : folder_(testing::TempDir() + "sotto-config-XXXXXX") {
-    EXPECT_NE(mkdtemp(folder_.data()), nullptr);
-    config_path_ = folder_ + "/relayd.toml";
-    file_path_ = folder_ + "/auth.toml";
-  }
-  ~RunningConfigTest() override { std::filesystem::remove_all(folder_); }
-
   std::string With(std::string_view from, std::string_view to) const {
     std::string text(kConfig);
-    text.replace(text.find("FOLDER"), 6, folder_);
+    text.replace(text.find("FOLDER"), 6, folder_.path());
     const size_t at = text.find(from);
     EXPECT_NE(at, std::string::npos) << from;
     return text.replace(at, from.size(), to);
@@ -116,9 +110,9 @@ class RunningConfigTest : public testing::Test {
     return TryLogin(username, relay::MintTimeLimitedPassword(secret, username));
   }
 
-  std::string folder_;
-  std::string config_path_;
-  std::string file_path_;
+  const TestFolder folder_;
+  const std::string config_path_ = folder_.Of("relayd.toml");
+  const std::string file_path_ = folder_.Of("auth.toml");
   relay::NullForwardingPlane plane_;
   std::optional<RunningConfig> running_;
   std::optional<relay::Server> server_;
@@ -272,7 +266,7 @@ TEST_F(RunningConfigTest, AFileThatIsGoneTakesNobodyAway) {
 }
 
 TEST_F(RunningConfigTest, WithoutAFileThereIsNothingToKeep) {
-  Start(With("file = \"" + folder_ + "/auth.toml\"\n", ""));
+  Start(With("file = \"" + file_path_ + "\"\n", ""));
   for (const absl::Status& status :
        {AddUser("erin", "erins-secret").status(), RemoveUser("erin"), RotateSecret(1).status()}) {
     EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
@@ -365,15 +359,15 @@ TEST_F(RunningConfigTest, WarnsOfCertificatesThatAreOrWillSoonBeRefused) {
   int64_t now = now_.unix_s;
   const auto issue = [&](int64_t days) {
     const TestCertificate made = MakeTestCertificate("relay1", now - kDay, now + days * kDay);
-    Write(folder_ + "/cert.pem", made.cert);
-    Write(folder_ + "/key.pem", made.key);
-    Write(folder_ + "/ca.pem", made.cert);
+    Write(folder_.Of("cert.pem"), made.cert);
+    Write(folder_.Of("key.pem"), made.key);
+    Write(folder_.Of("ca.pem"), made.cert);
   };
   issue(90);
   const std::string text = fmt::format(
       "{}[admin]\nlisten = \"127.0.0.1:9640\"\ntls_cert = \"{}/cert.pem\"\ntls_key = "
       "\"{}/key.pem\"\ntls_ca = \"{}/ca.pem\"\n",
-      With("", ""), folder_, folder_, folder_);
+      With("", ""), folder_.path(), folder_.path(), folder_.path());
   Write(config_path_, text);
   auto running = RunningConfig::Load(config_path_, *LoadConfig(config_path_), [&] { return now; });
   ASSERT_TRUE(running.ok()) << running.status();
@@ -382,9 +376,9 @@ TEST_F(RunningConfigTest, WarnsOfCertificatesThatAreOrWillSoonBeRefused) {
 
   now += 80 * kDay;
   EXPECT_THAT(running->Reload(*server_)->warnings,
-              ElementsAre(HasSubstr("[admin] tls_cert: " + folder_ +
+              ElementsAre(HasSubstr("[admin] tls_cert: " + folder_.path() +
                                     "/cert.pem: the certificate of relay1 expires on"),
-                          HasSubstr("[admin] tls_ca: " + folder_ + "/ca.pem: ")));
+                          HasSubstr("[admin] tls_ca: " + folder_.path() + "/ca.pem: ")));
   now += 20 * kDay;
   EXPECT_THAT(running->Check(*LoadConfig(config_path_))->warnings,
               ElementsAre(HasSubstr("relay1 has expired"), HasSubstr("relay1 has expired")));

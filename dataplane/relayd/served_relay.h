@@ -9,7 +9,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
-#include <filesystem>
 #include <future>
 #include <memory>
 #include <string>
@@ -18,25 +17,10 @@
 
 #include "dataplane/relayd/admin_server.h"
 #include "relay/auth/credential.h"
+#include "relay/daemon/test_folder.h"
 #include "relay/turn/test_client.h"
 
 namespace sotto::dataplane {
-
-// A folder, and what is in it, for as long as the object lives.
-class TestFolder {
- public:
-  TestFolder() : path_(testing::TempDir() + "sotto-admin-XXXXXX") {
-    EXPECT_NE(mkdtemp(path_.data()), nullptr);
-  }
-  ~TestFolder() { std::filesystem::remove_all(path_); }
-  TestFolder(const TestFolder&) = delete;
-  TestFolder& operator=(const TestFolder&) = delete;
-
-  std::string Of(std::string_view name) const { return fmt::format("{}/{}", path_, name); }
-
- private:
-  std::string path_;
-};
 
 class ServedRelay {
  public:

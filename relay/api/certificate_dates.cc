@@ -67,4 +67,17 @@ std::vector<std::string> CertificateDateWarnings(std::string_view pem, std::stri
   return warnings;
 }
 
+std::vector<std::string> TlsDateWarnings(std::string_view section, const TlsFiles& files,
+                                         const TlsPem& pem, int64_t unix_s) {
+  std::vector<std::string> warnings;
+  const auto look_at = [&](std::string_view key, std::string_view text, std::string_view file) {
+    for (const std::string& warning : CertificateDateWarnings(text, file, unix_s)) {
+      warnings.push_back(fmt::format("[{}] {}: {}", section, key, warning));
+    }
+  };
+  look_at("tls_cert", pem.cert, files.cert);
+  look_at("tls_ca", pem.ca, files.ca);
+  return warnings;
+}
+
 }  // namespace sotto

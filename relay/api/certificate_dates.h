@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "relay/api/tls_files.h"
+
 namespace sotto {
 
 // Certificates that end sooner are warned of.
@@ -17,5 +19,9 @@ constexpr int64_t kCertificateWarningDays = 14;
 // kCertificateWarningDays. `file` is what to call the text.
 std::vector<std::string> CertificateDateWarnings(std::string_view pem, std::string_view file,
                                                  int64_t unix_s);
+// The same for what a section of a configuration names as tls_cert and tls_ca, whose keys the
+// sentences begin with.
+std::vector<std::string> TlsDateWarnings(std::string_view section, const TlsFiles& files,
+                                         const TlsPem& pem, int64_t unix_s);
 
 }  // namespace sotto

@@ -4,6 +4,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 
 #include <cstdint>
 #include <memory>
@@ -16,8 +17,10 @@ struct TestCertificate {
   std::string key;   // PEM
 };
 
-// Self-signed; valid between two moments of Unix time. `name` null: it names nobody.
-inline TestCertificate MakeTestCertificate(const char* name, int64_t begin, int64_t end) {
+// Self-signed; valid between two moments of Unix time. `name` null: it names nobody. `other_name`:
+// a subjectAltName, such as "IP:127.0.0.1", unless it is null.
+inline TestCertificate MakeTestCertificate(const char* name, int64_t begin, int64_t end,
+                                           const char* other_name = nullptr) {
   using Bio = std::unique_ptr<BIO, decltype(&BIO_free)>;
   const auto text = [](const Bio& bio) {
     char* data = nullptr;
@@ -33,6 +36,12 @@ inline TestCertificate MakeTestCertificate(const char* name, int64_t begin, int6
   if (name != nullptr) {
     X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate.get()), "CN", MBSTRING_UTF8,
                                reinterpret_cast<const unsigned char*>(name), -1, -1, 0);
+  }
+  if (other_name != nullptr) {
+    const std::unique_ptr<X509_EXTENSION, decltype(&X509_EXTENSION_free)> extension(
+        X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, other_name),
+        X509_EXTENSION_free);
+    X509_add_ext(certificate.get(), extension.get(), -1);
   }
   X509_set_pubkey(certificate.get(), key.get());
   X509_sign(certificate.get(), key.get(), EVP_sha256());

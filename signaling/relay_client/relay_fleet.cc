@@ -64,7 +64,7 @@ absl::StatusOr<TlsPem> LoadTls(const RelayOptions& relay) {
                std::string_view(pem.status().message().data(), pem.status().message().size()));
 }
 
-std::unique_ptr<relay::v1::CallControl::StubInterface> StubOf(const RelayEndpoint& relay) {
+std::shared_ptr<relay::v1::CallControl::StubInterface> StubOf(const RelayEndpoint& relay) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);  // RelayLink does it
@@ -208,8 +208,7 @@ class Fleet final : public RelayFleet {
     }
     State& state = *states_[*known];
     if (state.endpoint.tls != relay.tls) {
-      auto stub = std::make_shared<decltype(StubOf(relay))>(StubOf(relay));
-      thread_->Post([&state, stub] { state.link->Reconnect(std::move(*stub)); });
+      thread_->Post([&state, stub = StubOf(relay)] { state.link->Reconnect(stub); });
     }
     state.endpoint = std::move(relay);
     return *known;

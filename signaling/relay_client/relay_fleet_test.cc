@@ -7,12 +7,13 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <cstdlib>
-#include <filesystem>
+#include <ctime>
 #include <fstream>
 #include <thread>
 
+#include "relay/api/test_certificate.h"
 #include "relay/auth/credential.h"
+#include "relay/daemon/test_folder.h"
 #include "signaling/relay_client/call_name.h"
 #include "signaling/relay_client/fake_relay.h"
 
@@ -40,17 +41,15 @@ std::string Name(uint8_t number) { return RelayCallName(Call(number)); }
 
 class RelayFleetTest : public testing::Test {
  protected:
-  RelayFleetTest() : folder_(testing::TempDir() + "sotto-fleet-XXXXXX") {
-    EXPECT_NE(mkdtemp(folder_.data()), nullptr);
-  }
   ~RelayFleetTest() override {
     fleet.reset();
     relays_.clear();
-    std::filesystem::remove_all(folder_);
   }
 
-  std::string Of(std::string_view file) const { return fmt::format("{}/{}", folder_, file); }
-  std::string AddressOf(size_t i) const { return fmt::format("unix:{}/{}.sock", folder_, i); }
+  std::string Of(std::string_view file) const { return folder_.Of(file); }
+  std::string AddressOf(size_t i) const {
+    return fmt::format("unix:{}/{}.sock", folder_.path(), i);
+  }
   // One that has room, and serves.
   FakeRelay& AddRelay(bool start = true) {
     FakeRelay& relay =
@@ -123,7 +122,7 @@ class RelayFleetTest : public testing::Test {
   std::vector<std::string> legs;  // "CALL/a ADDRESS", in order
 
  private:
-  std::string folder_;
+  const TestFolder folder_;
   std::vector<std::unique_ptr<FakeRelay>> relays_;
   std::mutex mutex_;
   std::vector<std::function<void()>> posted_;
@@ -427,18 +426,14 @@ TEST_F(RelayFleetTest, NewCredentialsAreForCallsToCome) {
 
 class RelayFleetTlsTest : public RelayFleetTest {
  protected:
-  // A certificate that signs itself, and its key: NAME.pem and NAME-key.pem.
-  std::string Certificate(const std::string& name) {
-    const std::string command = fmt::format(
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN={} "
-        "-addext subjectAltName=IP:127.0.0.1 -keyout {} -out {} 2>/dev/null",
-        name, Of(name + "-key.pem"), Of(name + ".pem"));
-    EXPECT_EQ(std::system(command.c_str()), 0);
-    return ContentsOf(name + ".pem");
-  }
-  std::string ContentsOf(const std::string& file) const {
-    std::ifstream in(Of(file));
-    return {std::istreambuf_iterator<char>(in), {}};
+  // One that signs itself, and its key: in NAME.pem and NAME-key.pem, too.
+  TestCertificate Certificate(const std::string& name) {
+    const int64_t now = time(nullptr);
+    TestCertificate made =
+        MakeTestCertificate(name.c_str(), now - 3600, now + 24 * 3600, "IP:127.0.0.1");
+    std::ofstream(Of(name + ".pem")) << made.cert;
+    std::ofstream(Of(name + "-key.pem")) << made.key;
+    return made;
   }
   static uint16_t FreePort() {
     const int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -455,10 +450,9 @@ class RelayFleetTlsTest : public RelayFleetTest {
 
 TEST_F(RelayFleetTlsTest, NewCertificatesAreForConnectionsToCome) {
   grpc::SslServerCredentialsOptions tls(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-  tls.pem_root_certs = Certificate("signald") + Certificate("signald-next");
-  tls.pem_key_cert_pairs.push_back({});
-  tls.pem_key_cert_pairs[0].cert_chain = Certificate("relay");
-  tls.pem_key_cert_pairs[0].private_key = ContentsOf("relay-key.pem");
+  tls.pem_root_certs = Certificate("signald").cert + Certificate("signald-next").cert;
+  const TestCertificate own = Certificate("relay");
+  tls.pem_key_cert_pairs.push_back({.private_key = own.key, .cert_chain = own.cert});
   RelayOptions options = OptionsOf(0);
   options.control = fmt::format("127.0.0.1:{}", FreePort());
   options.tls_ca = Of("relay.pem");

@@ -113,7 +113,7 @@ class RelayLink::LegStream final : public grpc::ClientReadReactor<api::LegEvent>
   std::shared_ptr<LegStream> self_;
 };
 
-RelayLink::RelayLink(std::string name, std::unique_ptr<api::CallControl::StubInterface> stub,
+RelayLink::RelayLink(std::string name, std::shared_ptr<api::CallControl::StubInterface> stub,
                      std::shared_ptr<FleetThread> thread, OnLeg on_leg, OnHealth on_health)
     : name_(std::move(name)),
       stub_(std::move(stub)),
@@ -129,7 +129,7 @@ void RelayLink::Start() {
   Watch();
 }
 
-void RelayLink::Reconnect(std::unique_ptr<api::CallControl::StubInterface> stub) {
+void RelayLink::Reconnect(std::shared_ptr<api::CallControl::StubInterface> stub) {
   if (stopping_) return;
   stub_ = std::move(stub);
   if (watch_ == nullptr) return;

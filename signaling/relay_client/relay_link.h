@@ -34,7 +34,7 @@ class RelayLink {
   using OnLeg = std::function<void(const LegAddresses&)>;
   using OnHealth = std::function<void(const RelayHealth&)>;
 
-  RelayLink(std::string name, std::unique_ptr<relay::v1::CallControl::StubInterface> stub,
+  RelayLink(std::string name, std::shared_ptr<relay::v1::CallControl::StubInterface> stub,
             std::shared_ptr<FleetThread> thread, OnLeg on_leg, OnHealth on_health);
   ~RelayLink();
 
@@ -47,7 +47,7 @@ class RelayLink {
 
   // From now on through this one. What is under way ends where it began, but for the watch, which
   // begins anew.
-  void Reconnect(std::unique_ptr<relay::v1::CallControl::StubInterface> stub);
+  void Reconnect(std::shared_ptr<relay::v1::CallControl::StubInterface> stub);
   // Lets go of the relay when no call is left, but not before `linger` has passed.
   void Retire(std::chrono::seconds linger);
 
@@ -109,7 +109,7 @@ class RelayLink {
   static void Count(Requests& requests, const grpc::Status& status);
 
   const std::string name_;
-  std::unique_ptr<relay::v1::CallControl::StubInterface> stub_;
+  std::shared_ptr<relay::v1::CallControl::StubInterface> stub_;
   const std::shared_ptr<FleetThread> thread_;
   const OnLeg on_leg_;
   const OnHealth on_health_;

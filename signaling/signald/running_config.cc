@@ -98,10 +98,9 @@ class Merger {
 
 absl::StatusOr<ConfigFiles> ConfigFiles::Load(const SignaldConfig& config, int64_t unix_s) {
   ConfigFiles files;
-  const auto look_at = [&](std::string_view key, std::string_view pem, std::string_view file) {
-    for (const std::string& warning : CertificateDateWarnings(pem, file, unix_s)) {
-      files.warnings.push_back(fmt::format("{}: {}", key, warning));
-    }
+  const auto look_at = [&](std::string_view section, const TlsFiles& names, const TlsPem& pem) {
+    const std::vector<std::string> dates = TlsDateWarnings(section, names, pem, unix_s);
+    files.warnings.insert(files.warnings.end(), dates.begin(), dates.end());
   };
   if (!config.identity.keys.empty()) {
     const absl::StatusOr<ConfigText> pem =
@@ -120,7 +119,10 @@ absl::StatusOr<ConfigFiles> ConfigFiles::Load(const SignaldConfig& config, int64
     const auto cert = ReadConfigFile(config.server.tls_cert);
     const auto key = ReadConfigFile(config.server.tls_key);
     if (cert.ok() && key.ok()) files.tls_digest = Digest({cert->text, key->text});
-    if (cert.ok()) look_at("[server] tls_cert", cert->text, config.server.tls_cert);
+    if (cert.ok()) {
+      look_at("server", {.ca = {}, .cert = config.server.tls_cert, .key = {}},
+              {.ca = {}, .cert = cert->text, .key = {}});
+    }
   }
   if (!config.server.web_root.empty()) {
     auto root = WebRoot::Load(config.server.web_root);
@@ -131,8 +133,7 @@ absl::StatusOr<ConfigFiles> ConfigFiles::Load(const SignaldConfig& config, int64
     absl::StatusOr<TlsPem> tls = ReadTlsFiles(config.admin.tls);
     if (!tls.ok()) return Of("[admin] listen", tls.status());
     files.admin_tls_digest = Digest({tls->ca, tls->cert, tls->key});
-    look_at("[admin] tls_cert", tls->cert, config.admin.tls.cert);
-    look_at("[admin] tls_ca", tls->ca, config.admin.tls.ca);
+    look_at("admin", config.admin.tls, *tls);
     if (tls->key_readable_by_others) {
       files.warnings.push_back(ReadableByOthersWarning(config.admin.tls.key));
     }
@@ -141,8 +142,7 @@ absl::StatusOr<ConfigFiles> ConfigFiles::Load(const SignaldConfig& config, int64
   absl::StatusOr<std::vector<RelayEndpoint>> relays = LoadRelays(config.relays);
   if (!relays.ok()) return relays.status();
   for (const auto& [options, tls] : *relays) {
-    look_at("[relay] tls_cert", tls.cert, options.tls_cert);
-    look_at("[relay] tls_ca", tls.ca, options.tls_ca);
+    look_at("relay", {.ca = options.tls_ca, .cert = options.tls_cert, .key = options.tls_key}, tls);
     files.relays_tls_digest =
         Digest({std::to_string(files.relays_tls_digest), tls.ca, tls.cert, tls.key});
   }

@@ -3,13 +3,12 @@
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 
-#include <filesystem>
 #include <fstream>
 
 #include "relay/api/test_certificate.h"
+#include "relay/daemon/test_folder.h"
 
 namespace sotto::signaling {
 namespace {
@@ -24,11 +23,6 @@ constexpr int64_t kNow = 1'800'000'000;
 
 class ConfigFilesTest : public testing::Test {
  protected:
-  ConfigFilesTest() : folder_(testing::TempDir() + "sotto-files-XXXXXX") {
-    EXPECT_NE(mkdtemp(folder_.data()), nullptr);
-  }
-  ~ConfigFilesTest() override { std::filesystem::remove_all(folder_); }
-
   // A certificate and its key that end so many days from now.
   void Issue(const std::string& name, int64_t days) {
     const TestCertificate made =
@@ -41,9 +35,9 @@ class ConfigFilesTest : public testing::Test {
     std::ofstream(path) << text;
     chmod(path.c_str(), 0600);
   }
-  std::string Of(const std::string& name) const { return folder_ + "/" + name; }
+  std::string Of(const std::string& name) const { return folder_.Of(name); }
 
-  std::string folder_;
+  const TestFolder folder_;
 };
 
 TEST_F(ConfigFilesTest, WarnsOfEachCertificateThatIsOrWillSoonBeRefused) {

@@ -19,9 +19,6 @@ namespace sotto::bench {
 namespace {
 
 using relay::IpAddress;
-using relay::StunAttributeType;
-using relay::StunBuilder;
-using relay::StunMethod;
 using relay::TestClient;
 
 constexpr uint32_t kLegs = 1'000'000;

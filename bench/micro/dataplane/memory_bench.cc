@@ -19,9 +19,6 @@ namespace sotto::bench {
 namespace {
 
 using relay::IpAddress;
-using relay::StunAttributeType;
-using relay::StunBuilder;
-using relay::StunMethod;
 using relay::TestClient;
 using relay::TransportAddress;
 
@@ -79,16 +76,6 @@ std::optional<TransportAddress> Allocate(TestClient& client) {
   return reply.relayed()[0];
 }
 
-bool Bind(TestClient& client, const TransportAddress& peer) {
-  return client
-      .Request(StunMethod::kChannelBind, kNow,
-               [&](StunBuilder& b) {
-                 b.AddU32(StunAttributeType::kChannelNumber, 0x40000000);
-                 b.AddXorAddress(StunAttributeType::kXorPeerAddress, peer);
-               })
-      .success();
-}
-
 void Memory(benchmark::State& state) {
   const auto legs = static_cast<uint32_t>(state.range(0));
   const dataplane::InterfaceTable interfaces = Interfaces();
@@ -109,7 +96,8 @@ void Memory(benchmark::State& state) {
       TestClient b = Client(server, leg + 1);
       const auto at_a = Allocate(a);
       const auto at_b = Allocate(b);
-      if (!at_a || !at_b || !Bind(a, *at_b) || !Bind(b, *at_a)) {
+      if (!at_a || !at_b || !a.Bind(kNow, 0x4000, *at_b).success() ||
+          !b.Bind(kNow, 0x4000, *at_a).success()) {
         return state.SkipWithError("a call could not be set up");
       }
     }
