@@ -2,25 +2,35 @@
 #
 #   sotto_library(NAME SRCS a.cc b.cc [DEPS lib ...])
 #   sotto_binary(NAME SRCS main.cc [DEPS lib ...])             -> build/<preset>/bin/NAME
-#   sotto_test(NAME SRCS a_test.cc ... [DEPS lib ...] [MAIN])  -> ctest entry NAME (MAIN: it brings its own main())
+#   sotto_test(NAME SRCS a_test.cc ... [DEPS lib ...] [EAL])   -> ctest entry NAME (EAL: its main() starts DPDK)
 #   sotto_fuzz(NAME SRCS a_fuzz.cc [DEPS lib ...] [CORPUS dir]) -> only with SOTTO_FUZZ; a short run is a ctest entry
+#
+# COLD, of a library or a binary: no packet and no call waits for it, so it is compiled with -O1, in
+# half the time. Each takes [PCH core|test|grpc|asio|none], the headers that it finds parsed (cmake/pch); unless told,
+# `core`, and `test` for tests.
 
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
-set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 
+# Clones share what is compiled, wherever they lie; and precompiled headers, which ccache takes for
+# what they were made of.
 find_program(SOTTO_CCACHE ccache)
 if(SOTTO_CCACHE)
-  set(CMAKE_C_COMPILER_LAUNCHER ${SOTTO_CCACHE})
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${SOTTO_CCACHE})
+  set(launcher ${CMAKE_COMMAND} -E env
+      CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${SOTTO_CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
 endif()
 
 add_library(sotto_flags INTERFACE)
 target_include_directories(sotto_flags INTERFACE ${PROJECT_SOURCE_DIR})
+# All of it goes into programs, so all is compiled alike, and precompiled headers fit everything.
 target_compile_options(sotto_flags INTERFACE
-  -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wcast-align -Wundef -Werror -fno-strict-aliasing)
+  -pthread -fPIE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wcast-align -Wundef -Werror -fno-strict-aliasing)
+target_link_options(sotto_flags INTERFACE -pthread -pie LINKER:--as-needed)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # At -O3 GCC 12 reports these in libstdc++'s vector and string where nothing is wrong (GCC bugs
   # 105329, 105651, 107852); ASan looks after the real ones.
@@ -29,8 +39,11 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
 endif()
 # Debian's Abseil is built as C++14: its string_view is its own type, so StrCat refuses
 # std::string_view. Sotto formats messages with {fmt}.
+# DPDK's packet helpers need SSE4.2.
 if(SOTTO_CPU)
   target_compile_options(sotto_flags INTERFACE -march=${SOTTO_CPU})
+else()
+  target_compile_options(sotto_flags INTERFACE -march=x86-64-v2)
 endif()
 if(SOTTO_DEBUG_OPTIMIZE)
   target_compile_options(sotto_flags INTERFACE -O1)
@@ -45,35 +58,79 @@ if(SOTTO_FUZZ)
   target_link_options(sotto_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
+# A library for each folder of cmake/pch, whose precompiled header others reuse. What the header
+# includes changes how it is compiled, so whoever reuses it gets the same.
+function(sotto_precompiled stack)
+  cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
+  file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/pch/${stack}.cc CONTENT "// Carries a precompiled header.\n")
+  add_library(sotto_pch_${stack} STATIC ${PROJECT_BINARY_DIR}/pch/${stack}.cc)
+  target_link_libraries(sotto_pch_${stack} PUBLIC sotto_flags ${ARG_DEPS})
+  target_precompile_headers(sotto_pch_${stack} PRIVATE ${PROJECT_SOURCE_DIR}/cmake/pch/${stack}.h)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(sotto_pch_${stack} PUBLIC -fpch-preprocess)  # for ccache
+  endif()
+endfunction()
+function(sotto_reuse_pch name stack)
+  if(NOT stack STREQUAL "none")
+    target_link_libraries(${name} PRIVATE sotto_pch_${stack})
+    target_precompile_headers(${name} REUSE_FROM sotto_pch_${stack})
+  endif()
+endfunction()
+
 function(sotto_library name)
-  cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "COLD" "PCH" "SRCS;DEPS" ${ARGN})
+  if(NOT ARG_SRCS)
+    add_library(${name} INTERFACE)
+    target_link_libraries(${name} INTERFACE sotto_flags ${ARG_DEPS})
+    return()
+  endif()
   add_library(${name} STATIC ${ARG_SRCS})
   target_link_libraries(${name} PUBLIC sotto_flags ${ARG_DEPS})
+  if(NOT ARG_PCH)
+    set(ARG_PCH core)
+  endif()
+  sotto_reuse_pch(${name} ${ARG_PCH})
+  if(ARG_COLD)
+    target_compile_options(${name} PRIVATE -O1)
+  endif()
 endfunction()
 
 function(sotto_binary name)
-  cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "COLD" "PCH" "SRCS;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SRCS})
   target_link_libraries(${name} PRIVATE sotto_flags ${ARG_DEPS})
+  if(NOT ARG_PCH)
+    set(ARG_PCH core)
+  endif()
+  sotto_reuse_pch(${name} ${ARG_PCH})
+  if(ARG_COLD)
+    target_compile_options(${name} PRIVATE -O1)
+  endif()
 endfunction()
 
 function(sotto_test name)
-  cmake_parse_arguments(ARG "MAIN" "" "SRCS;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "EAL" "PCH" "SRCS;DEPS" ${ARGN})
   if(NOT SOTTO_TESTS)
     return()
   endif()
   add_executable(${name} ${ARG_SRCS})
   set(main GTest::gmock_main)
-  if(ARG_MAIN)
-    set(main GTest::gmock)
+  if(ARG_EAL)
+    set(main sotto_eal_test_main)
   endif()
   target_link_libraries(${name} PRIVATE sotto_flags ${ARG_DEPS} ${main})
+  if(NOT ARG_PCH)
+    set(ARG_PCH test)
+  endif()
+  sotto_reuse_pch(${name} ${ARG_PCH})
+  # Of the tests themselves; what they test is as it is in use.
+  target_compile_options(${name} PRIVATE -O1)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT 300)
 endfunction()
 
 function(sotto_fuzz name)
-  cmake_parse_arguments(ARG "" "CORPUS" "SRCS;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "CORPUS;PCH" "SRCS;DEPS" ${ARGN})
   if(NOT SOTTO_FUZZ)
     return()
   endif()
@@ -117,6 +174,8 @@ function(sotto_proto name)
     list(APPEND out ${made})
   endforeach()
   add_library(${name} STATIC ${out})
+  # It is long, and none of it is in the way of a packet.
+  target_compile_options(${name} PRIVATE -fPIE -O1)
   target_include_directories(${name} SYSTEM PUBLIC ${PROJECT_BINARY_DIR}/proto)
   target_link_libraries(${name} PUBLIC protobuf::libprotobuf)
   if(ARG_GRPC)
@@ -124,6 +183,11 @@ function(sotto_proto name)
   endif()
   # The sanitizers must see it, as what it allocates crosses into our code.
   if(SOTTO_SANITIZE)
-    target_compile_options(${name} PRIVATE -fsanitize=${SOTTO_SANITIZE} -fno-sanitize-recover=all -O1)
+    target_compile_options(${name} PRIVATE -fsanitize=${SOTTO_SANITIZE} -fno-sanitize-recover=all)
   endif()
 endfunction()
+
+sotto_precompiled(core DEPS fmt::fmt absl::status absl::statusor absl::flat_hash_map)
+if(SOTTO_TESTS)
+  sotto_precompiled(test DEPS sotto_pch_core GTest::gmock GTest::gtest)
+endif()

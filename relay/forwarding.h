@@ -11,12 +11,10 @@
 #include <optional>
 
 #include "absl/status/status.h"
-#include "relay/wire/ip_address.h"
+#include "relay/base/clock.h"
+#include "relay/base/ip_address.h"
 
 namespace sotto::relay {
-
-// Milliseconds on a monotonic clock that the caller of the server passes in.
-using MonotonicMs = uint64_t;
 
 // An allocation's slot in the server. Names one leg from its first Upsert until Remove.
 using LegId = uint32_t;
@@ -53,6 +51,14 @@ constexpr bool CallsConnect(const CallSide& from, const CallSide& to) {
   if (from.number == 0 && to.number == 0) return true;
   return from.number == to.number && from.side != to.side && from.armed && to.armed;
 }
+
+// The ICMP attribute of RFC 8656, section 18.13. `type` is of ICMP or ICMPv6 as the peer is.
+struct IcmpError {
+  uint8_t type = 0;
+  uint8_t code = 0;
+  // The MTU with "fragmentation needed" and "packet too big"; else not looked at.
+  uint32_t data = 0;
+};
 
 // A user of several legs, so that they share what is one user's. 1 to as many as there are legs; 0:
 // nobody.

@@ -3,15 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
-#include "relay/wire/checksum.h"
+#include "relay/base/checksum.h"
 
 namespace sotto::dataplane {
 namespace {
-
-using relay::ByteReader;
-using relay::ByteWriter;
-using relay::IpAddress;
-using relay::LoadBe16;
 
 constexpr uint16_t kVlanIdMask = 0x0fff;
 constexpr uint16_t kDontFragment = 0x4000;
@@ -34,7 +29,7 @@ L3Event ParseIpv4(std::span<const uint8_t> packet, IpPacket& out) {
   if (header_size < kIpv4HeaderSize || total < header_size || total > packet.size()) {
     return L3Event::kMalformedIp;
   }
-  if (relay::ChecksumOf(relay::SumWords(packet.first(header_size))) != 0) {
+  if (ChecksumOf(SumWords(packet.first(header_size))) != 0) {
     return L3Event::kBadIpChecksum;
   }
   const uint16_t flags = LoadBe16(&packet[6]);
@@ -122,8 +117,8 @@ L3Event ParseIp(std::span<const uint8_t> packet, IpPacket& out) {
   }
 }
 
-uint16_t EtherTypeOf(relay::IpFamily family) {
-  return family == relay::IpFamily::kV4 ? kEtherTypeIpv4 : kEtherTypeIpv6;
+uint16_t EtherTypeOf(IpFamily family) {
+  return family == IpFamily::kV4 ? kEtherTypeIpv4 : kEtherTypeIpv6;
 }
 
 bool WriteEthernet(ByteWriter& out, const Interface& from, const MacAddress& to,
@@ -157,26 +152,26 @@ bool WriteIp(ByteWriter& out, const IpHeader& header) {
   out.WriteBytes(header.source.bytes());
   if (!out.WriteBytes(header.destination.bytes())) return false;
   const std::span<uint8_t> bytes = out.written().subspan(start);
-  const uint16_t checksum = relay::ChecksumOf(relay::SumWords(bytes));
+  const uint16_t checksum = ChecksumOf(SumWords(bytes));
   std::memcpy(&bytes[10], &checksum, sizeof(checksum));
   return true;
 }
 
 uint64_t PseudoHeaderSum(const IpAddress& source, const IpAddress& destination, uint8_t protocol,
                          uint32_t size) {
-  return relay::SumWords(source.bytes()) + relay::SumWords(destination.bytes()) +
-         relay::SumWord(static_cast<uint16_t>(size >> 16)) +
-         relay::SumWord(static_cast<uint16_t>(size)) + relay::SumWord(protocol);
+  return SumWords(source.bytes()) + SumWords(destination.bytes()) +
+         SumWord(static_cast<uint16_t>(size >> 16)) + SumWord(static_cast<uint16_t>(size)) +
+         SumWord(protocol);
 }
 
 uint16_t IcmpChecksum(const IpAddress& source, const IpAddress& destination,
                       std::span<const uint8_t> message) {
-  uint64_t sum = relay::SumWords(message);
+  uint64_t sum = SumWords(message);
   if (source.is_v6()) {
     sum += PseudoHeaderSum(source, destination, kProtocolIcmpv6,
                            static_cast<uint32_t>(message.size()));
   }
-  return relay::ChecksumOf(sum);
+  return ChecksumOf(sum);
 }
 
 void FinishIcmp(const IpAddress& source, const IpAddress& destination, std::span<uint8_t> message) {

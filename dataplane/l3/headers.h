@@ -10,8 +10,8 @@
 
 #include "dataplane/l3/event.h"
 #include "dataplane/l3/interface.h"
-#include "relay/wire/byte_cursor.h"
-#include "relay/wire/ip_address.h"
+#include "relay/base/byte_cursor.h"
+#include "relay/base/ip_address.h"
 
 namespace sotto::dataplane {
 
@@ -49,8 +49,8 @@ struct EthernetFrame {
 std::optional<EthernetFrame> ParseEthernet(std::span<const uint8_t> frame);
 
 struct IpPacket {
-  relay::IpAddress source;
-  relay::IpAddress destination;
+  IpAddress source;
+  IpAddress destination;
   uint8_t protocol = 0;   // of the payload: IPv6 extension headers are walked over
   uint8_t hop_limit = 0;  // IPv4: TTL
   bool dont_fragment = false;
@@ -70,8 +70,8 @@ struct IpPacket {
 L3Event ParseIp(std::span<const uint8_t> packet, IpPacket& out);
 
 struct IpHeader {
-  relay::IpAddress source;
-  relay::IpAddress destination;  // of the same family
+  IpAddress source;
+  IpAddress destination;  // of the same family
   uint8_t protocol = 0;
   uint8_t hop_limit = kDefaultTtl;
   uint16_t payload_size = 0;
@@ -79,34 +79,33 @@ struct IpHeader {
   uint16_t id = 0;             // IPv4; of no meaning with dont_fragment (RFC 6864, section 4.1)
 };
 
-constexpr size_t IpHeaderSize(relay::IpFamily family) {
-  return family == relay::IpFamily::kV4 ? kIpv4HeaderSize : kIpv6HeaderSize;
+constexpr size_t IpHeaderSize(IpFamily family) {
+  return family == IpFamily::kV4 ? kIpv4HeaderSize : kIpv6HeaderSize;
 }
 inline size_t EthernetSize(const Interface& interface) {
   return kEthernetHeaderSize + (interface.vlan != 0 ? kVlanTagSize : 0);
 }
 
-bool WriteEthernet(relay::ByteWriter& out, const Interface& from, const MacAddress& to,
+bool WriteEthernet(ByteWriter& out, const Interface& from, const MacAddress& to,
                    uint16_t ether_type);
-bool WriteIp(relay::ByteWriter& out, const IpHeader& header);
-uint16_t EtherTypeOf(relay::IpFamily family);
+bool WriteIp(ByteWriter& out, const IpHeader& header);
+uint16_t EtherTypeOf(IpFamily family);
 
 // A sum over a pseudo-header (RFC 768; RFC 8200, section 8.1), in memory order as in
 // relay/wire/checksum.h.
-uint64_t PseudoHeaderSum(const relay::IpAddress& source, const relay::IpAddress& destination,
-                         uint8_t protocol, uint32_t size);
+uint64_t PseudoHeaderSum(const IpAddress& source, const IpAddress& destination, uint8_t protocol,
+                         uint32_t size);
 
 // The checksum field, in memory order, of an ICMP or ICMPv6 message whose field is zero; over a
 // message with its field in place the result is zero if the field is right.
-uint16_t IcmpChecksum(const relay::IpAddress& source, const relay::IpAddress& destination,
+uint16_t IcmpChecksum(const IpAddress& source, const IpAddress& destination,
                       std::span<const uint8_t> message);
 // Computes and stores it: the field is the message's third and fourth byte.
-void FinishIcmp(const relay::IpAddress& source, const relay::IpAddress& destination,
-                std::span<uint8_t> message);
+void FinishIcmp(const IpAddress& source, const IpAddress& destination, std::span<uint8_t> message);
 
 // ff02::1:ffXX:XXXX (RFC 4291, section 2.7.1).
-relay::IpAddress SolicitedNode(const relay::IpAddress& ip);
-relay::IpAddress AllNodes();                             // ff02::1
-MacAddress MulticastMac(const relay::IpAddress& group);  // IPv6 (RFC 2464, section 7)
+IpAddress SolicitedNode(const IpAddress& ip);
+IpAddress AllNodes();                             // ff02::1
+MacAddress MulticastMac(const IpAddress& group);  // IPv6 (RFC 2464, section 7)
 
 }  // namespace sotto::dataplane

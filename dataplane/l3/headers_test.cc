@@ -150,7 +150,7 @@ TEST(IpTest, Ipv4FragmentsAreKnownByOffsetOrFlag) {
   for (const auto& [field, offset, more] :
        {std::tuple{0x2000, 0, true}, {0x0001, 8, false}, {0x3fff, 65528, true}}) {
     Bytes packet = IpOf(HeaderV4(), kPayload);
-    relay::StoreBe16(&packet[6], static_cast<uint16_t>(field));
+    StoreBe16(&packet[6], static_cast<uint16_t>(field));
     testing::FixIpv4Checksum(packet, 0);
     IpPacket parsed;
     ASSERT_EQ(ParseIp(packet, parsed), L3Event::kNone);

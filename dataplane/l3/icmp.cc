@@ -4,16 +4,11 @@
 #include <array>
 
 #include "dataplane/l3/headers.h"
-#include "relay/wire/big_endian.h"
-#include "relay/wire/byte_cursor.h"
+#include "relay/base/big_endian.h"
+#include "relay/base/byte_cursor.h"
 
 namespace sotto::dataplane {
 namespace {
-
-using relay::ByteReader;
-using relay::ByteWriter;
-using relay::IpAddress;
-using relay::TransportAddress;
 
 constexpr uint8_t kEchoReplyV4 = 0;
 constexpr uint8_t kUnreachableV4 = 3;
@@ -69,7 +64,7 @@ std::optional<Quote> ReadQuote(std::span<const uint8_t> quote) {
   if (quote[0] >> 4 == 4) {
     const size_t size = (quote[0] & 0x0f) * size_t{4};
     if (size < kIpv4HeaderSize || !reader.ReadBytes(size, header)) return std::nullopt;
-    const bool first_fragment = (relay::LoadBe16(&header[6]) & 0x1fff) == 0;
+    const bool first_fragment = (LoadBe16(&header[6]) & 0x1fff) == 0;
     if (header[9] != kProtocolUdp || !first_fragment) return std::nullopt;
     out.source.ip = IpAddress::V4(header.subspan<12, 4>());
     out.destination.ip = IpAddress::V4(header.subspan<16, 4>());
@@ -170,13 +165,13 @@ L3Event Icmp::ReadError(const IpPacket& packet, uint64_t now_ms,
   relay::IcmpError error = {.type = packet.payload[0], .code = packet.payload[1], .data = 0};
   if (packet.source.is_v4()) {
     if (error.type == kUnreachableV4 && error.code == kFragmentationNeededCode) {
-      error.data = relay::LoadBe16(&packet.payload[6]);
+      error.data = LoadBe16(&packet.payload[6]);
       // Zero is a router from before RFC 1191, which doesn't say; less than a link must carry is a
       // lie, told to make us send many small packets.
       if (error.data != 0 && error.data < kMinMtuV4) return L3Event::kMalformedIcmp;
     }
   } else if (error.type == kPacketTooBig) {
-    error.data = relay::LoadBe32(&packet.payload[4]);
+    error.data = LoadBe32(&packet.payload[4]);
     if (error.data < kMinMtuV6) return L3Event::kMalformedIcmp;  // RFC 8201, section 4
   }
   report = IcmpReport{.relayed = quote->source,
@@ -225,7 +220,7 @@ L3Event Icmp::SendError(InterfaceId interface, std::span<const uint8_t> bytes, E
     head[0] = too_big ? kPacketTooBig : kUnreachableV6;
     head[1] = too_big ? 0 : kPortCodeV6;
   }
-  if (too_big) relay::StoreBe32(&head[4], std::max(mtu, v4 ? kMinMtuV4 : kMinMtuV6));
+  if (too_big) StoreBe32(&head[4], std::max(mtu, v4 ? kMinMtuV4 : kMinMtuV6));
   const size_t room =
       (v4 ? kMaxErrorV4 : kMaxErrorV6) - IpHeaderSize(packet.source.family()) - head.size();
   Answer(interface, frame->source, packet, head,

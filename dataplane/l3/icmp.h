@@ -14,9 +14,9 @@
 #include "dataplane/l3/event.h"
 #include "dataplane/l3/frame_sender.h"
 #include "dataplane/l3/interface.h"
-#include "relay/turn/server.h"
-#include "relay/wire/ip_address.h"
-#include "relay/wire/source_budget.h"
+#include "relay/base/ip_address.h"
+#include "relay/base/source_budget.h"
+#include "relay/forwarding.h"
 
 namespace sotto::dataplane {
 
@@ -25,10 +25,10 @@ struct IpPacket;
 
 // An ICMP error about a UDP datagram that the relay sent (RFC 8656, section 11.5).
 struct IcmpReport {
-  relay::TransportAddress relayed;  // the datagram's source: an address of the relay
-  relay::TransportAddress peer;     // the datagram's destination
-  relay::IpAddress reporter;        // who says so
-  relay::IcmpError error;           // RFC 8656, section 18.13: `data` is the MTU, or zero
+  TransportAddress relayed;  // the datagram's source: an address of the relay
+  TransportAddress peer;     // the datagram's destination
+  IpAddress reporter;        // who says so
+  relay::IcmpError error;    // RFC 8656, section 18.13: `data` is the MTU, or zero
 };
 
 struct IcmpOptions {
@@ -83,11 +83,11 @@ class Icmp {
   const InterfaceTable& interfaces_;
   FrameSender& sender_;
   const bool port_unreachable_;
-  relay::SourceBudget echo_budget_;
-  relay::SourceBudget echo_total_;
-  relay::SourceBudget error_budget_;
-  relay::SourceBudget error_total_;
-  relay::SourceBudget report_budget_;
+  SourceBudget echo_budget_;
+  SourceBudget echo_total_;
+  SourceBudget error_budget_;
+  SourceBudget error_total_;
+  SourceBudget report_budget_;
   uint64_t ip_id_state_;
   std::vector<uint8_t> frame_;  // where a frame is built
 };

@@ -7,10 +7,6 @@
 namespace sotto::dataplane {
 namespace {
 
-using relay::IpAddress;
-using relay::IpFamily;
-using relay::IpPrefix;
-
 // RFC 791 and RFC 8200, section 5: what every link must carry.
 constexpr uint16_t kMinMtuV4 = 576;
 constexpr uint16_t kMinMtuV6 = 1280;

@@ -11,7 +11,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
-#include "relay/wire/ip_address.h"
+#include "relay/base/ip_address.h"
 
 namespace sotto::dataplane {
 
@@ -38,23 +38,23 @@ struct Interface {
   MacAddress mac;
   uint16_t mtu = 1500;  // bytes of IP packet
   struct Address {
-    relay::IpAddress ip;
-    relay::IpPrefix subnet;  // on-link destinations
+    IpAddress ip;
+    IpPrefix subnet;  // on-link destinations
   };
   std::vector<Address> addresses;
-  std::vector<relay::IpAddress> gateways;  // at most one of each family is used: the first
+  std::vector<IpAddress> gateways;  // at most one of each family is used: the first
 };
 
 // Kinds of address that are the same on every network.
-bool IsMulticast(const relay::IpAddress& ip);
-bool IsUnspecified(const relay::IpAddress& ip);  // 0.0.0.0/8 and ::
-bool IsLoopback(const relay::IpAddress& ip);
-bool IsLinkLocal(const relay::IpAddress& ip);  // IPv4 and IPv6
+bool IsMulticast(const IpAddress& ip);
+bool IsUnspecified(const IpAddress& ip);  // 0.0.0.0/8 and ::
+bool IsLoopback(const IpAddress& ip);
+bool IsLinkLocal(const IpAddress& ip);  // IPv4 and IPv6
 
 // Where packets for a destination go: straight to it, or to a gateway.
 struct Route {
   InterfaceId interface = 0;
-  relay::IpAddress next_hop;
+  IpAddress next_hop;
 };
 
 class InterfaceTable {
@@ -68,7 +68,7 @@ class InterfaceTable {
   size_t size() const { return interfaces_.size(); }
 
   // The interface that owns the address.
-  std::optional<InterfaceId> FindLocal(const relay::IpAddress& ip) const;
+  std::optional<InterfaceId> FindLocal(const IpAddress& ip) const;
   // The interface of a frame that arrived on `port` with VLAN `vlan` (0: untagged or priority
   // tagged).
   std::optional<InterfaceId> FindPort(uint16_t port, uint16_t vlan) const;
@@ -76,21 +76,21 @@ class InterfaceTable {
   // configuration. Nothing if there is no way, if the destination is the relay's own address, or if
   // it isn't one host's: unspecified, loopback, multicast, a broadcast address, or link-local and
   // not on-link.
-  std::optional<Route> FindRoute(const relay::IpAddress& destination) const;
+  std::optional<Route> FindRoute(const IpAddress& destination) const;
   // The address of the interface to speak from to an on-link neighbour of the family, if any.
-  std::optional<relay::IpAddress> SourceFor(InterfaceId id, const relay::IpAddress& neighbor) const;
+  std::optional<IpAddress> SourceFor(InterfaceId id, const IpAddress& neighbor) const;
   // Whether the address is IPv4's limited broadcast, or the broadcast or network address of a
   // subnet of the relay (RFC 1122, section 3.2.1.3; subnets of 31 and 32 bits have none).
-  bool IsBroadcast(const relay::IpAddress& ip) const;
+  bool IsBroadcast(const IpAddress& ip) const;
 
  private:
   struct OnLink {
-    relay::IpPrefix prefix;
+    IpPrefix prefix;
     InterfaceId interface;
   };
 
   std::vector<Interface> interfaces_;
-  absl::flat_hash_map<relay::IpAddress, InterfaceId> local_;
+  absl::flat_hash_map<IpAddress, InterfaceId> local_;
   std::vector<OnLink> on_link_;  // longest prefix first
 };
 

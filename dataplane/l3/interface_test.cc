@@ -119,9 +119,8 @@ TEST(InterfaceTableTest, RefusesMoreThanThereAreIdsFor) {
   for (size_t i = 0; i <= kMaxInterfaces; ++i) {
     Interface one = Valid();
     one.port = static_cast<uint16_t>(i);
-    one.addresses = {
-        {relay::IpAddress::V4(10, static_cast<uint8_t>(i), 0, 1),
-         relay::IpPrefix(relay::IpAddress::V4(10, static_cast<uint8_t>(i), 0, 0), 24)}};
+    one.addresses = {{IpAddress::V4(10, static_cast<uint8_t>(i), 0, 1),
+                      IpPrefix(IpAddress::V4(10, static_cast<uint8_t>(i), 0, 0), 24)}};
     one.gateways.clear();
     interfaces.push_back(one);
   }

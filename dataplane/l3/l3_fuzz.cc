@@ -12,7 +12,7 @@
 #include "dataplane/l3/l3.h"
 #include "dataplane/l3/reassembly.h"
 #include "dataplane/l3/test_support.h"
-#include "relay/wire/byte_cursor.h"
+#include "relay/base/byte_cursor.h"
 
 namespace {
 
@@ -56,7 +56,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Require(v4.ok() && v6.ok());
 
   uint64_t now_ms = 0;
-  sotto::relay::ByteReader reader({data, size});
+  ByteReader reader({data, size});
   uint8_t what = 0;
   uint16_t frame_size = 0;
   std::span<const uint8_t> frame;

@@ -23,8 +23,8 @@ using testing::UdpOf;
 
 // Relay and peer in one family, and what differs between ICMP and ICMPv6.
 struct Family {
-  relay::IpAddress relay;
-  relay::IpAddress peer;
+  IpAddress relay;
+  IpAddress peer;
   uint8_t protocol;
   uint8_t echo_request;
   uint8_t echo_reply;
@@ -43,7 +43,7 @@ class L3Test : public ::testing::Test {
       : l3_(interfaces_, next_hops_, sender_, options,
             [this](const IcmpReport& report) { reports_.push_back(report); }) {}
 
-  Bytes Frame(const relay::IpAddress& source, const relay::IpAddress& destination, uint8_t protocol,
+  Bytes Frame(const IpAddress& source, const IpAddress& destination, uint8_t protocol,
               const Bytes& payload, const MacAddress& to = kRelayMac) {
     return testing::IpFrame(testing::Station(kPeerMac), to,
                             {.source = source, .destination = destination, .protocol = protocol},
@@ -142,7 +142,7 @@ TEST_F(L3Test, AnswersToEachOtherHaveDifferentIps) {
   const Bytes first = sender_.Take().at(0).frame;
   Handle(Echo(kV4));
   const Bytes second = sender_.Take().at(0).frame;
-  EXPECT_NE(relay::LoadBe16(&first[18]), relay::LoadBe16(&second[18]));
+  EXPECT_NE(LoadBe16(&first[18]), LoadBe16(&second[18]));
 }
 
 TEST_F(L3Test, AnEchoThatWouldNotFitIsRefused) {
@@ -245,7 +245,7 @@ TEST_F(L3Test, WhatIsNeitherArpNorIcmpIsNamed) {
             L3Event::kUnknownEtherType);
   // An IPv6 packet that says it is IPv4.
   Bytes frame = Echo(kV6);
-  relay::StoreBe16(&frame[12], kEtherTypeIpv4);
+  StoreBe16(&frame[12], kEtherTypeIpv4);
   EXPECT_EQ(Handle(frame), L3Event::kMalformedIp);
   EXPECT_EQ(Handle({}), L3Event::kMalformedFrame);
 }
@@ -299,7 +299,7 @@ TEST_F(L3Test, TooBigTellsTheSenderTheMtu) {
     EXPECT_EQ(answer.packet.destination, f.peer);
     EXPECT_EQ(answer.packet.payload[0], f.too_big_type);
     EXPECT_EQ(answer.packet.payload[1], f.too_big_code);
-    EXPECT_EQ(relay::LoadBe32(&answer.packet.payload[4]), 1380u);
+    EXPECT_EQ(LoadBe32(&answer.packet.payload[4]), 1380u);
     EXPECT_EQ(answer.packet.datagram.size(), f.max_error);
     EXPECT_TRUE(std::equal(answer.packet.payload.begin() + 8, answer.packet.payload.end(),
                            offender.begin() + 14));
@@ -309,7 +309,7 @@ TEST_F(L3Test, TooBigTellsTheSenderTheMtu) {
 TEST_F(L3Test, TooBigNeverAsksForLessThanEveryLinkCarries) {
   for (const Family& f : {kV4, kV6}) {
     ASSERT_EQ(l3_.PacketTooBig(0, Udp(f), 10, now_ms_), L3Event::kTooBigSent);
-    EXPECT_EQ(relay::LoadBe32(&Sent().packet.payload[4]), f.min_mtu);
+    EXPECT_EQ(LoadBe32(&Sent().packet.payload[4]), f.min_mtu);
   }
 }
 
@@ -320,7 +320,7 @@ TEST_F(L3Test, PortUnreachableQuotesTheWholeOfASmallPacket) {
     const Answer answer = Sent();
     EXPECT_EQ(answer.packet.payload[0], f.port_unreachable_type);
     EXPECT_EQ(answer.packet.payload[1], f.port_unreachable_code);
-    EXPECT_EQ(relay::LoadBe32(&answer.packet.payload[4]), 0u);
+    EXPECT_EQ(LoadBe32(&answer.packet.payload[4]), 0u);
     EXPECT_EQ(Bytes(answer.packet.payload.begin() + 8, answer.packet.payload.end()),
               Bytes(offender.begin() + 14, offender.end()));
   }
@@ -395,8 +395,8 @@ TEST_F(L3Test, ErrorsAboutRelayedDatagramsAreReported) {
     EXPECT_EQ(Handle(Error(c.family, c.type, c.code, c.field, Quote(c.family))),
               L3Event::kErrorReported);
     ASSERT_THAT(reports_, SizeIs(1));
-    EXPECT_EQ(reports_[0].relayed, (relay::TransportAddress{c.family.relay, 50000}));
-    EXPECT_EQ(reports_[0].peer, (relay::TransportAddress{c.family.peer, 4000}));
+    EXPECT_EQ(reports_[0].relayed, (TransportAddress{c.family.relay, 50000}));
+    EXPECT_EQ(reports_[0].peer, (TransportAddress{c.family.peer, 4000}));
     EXPECT_EQ(reports_[0].reporter, c.family.peer);
     EXPECT_EQ(reports_[0].error.type, c.type);
     EXPECT_EQ(reports_[0].error.code, c.code);
@@ -406,7 +406,7 @@ TEST_F(L3Test, ErrorsAboutRelayedDatagramsAreReported) {
 }
 
 TEST_F(L3Test, AnyRouterMayReportAnError) {
-  const relay::IpAddress router = Ip("203.0.113.5");
+  const IpAddress router = Ip("203.0.113.5");
   const Bytes frame = Frame(router, kV4.relay, 1, IcmpOf(router, kV4.relay, 3, 1, 0, Quote(kV4)));
   EXPECT_EQ(Handle(frame), L3Event::kErrorReported);
   EXPECT_EQ(reports_.at(0).reporter, router);
@@ -465,7 +465,7 @@ class L3RateTest : public L3Test {
                          .report_burst = 4,
                          .port_unreachable = false}}) {}
 
-  L3Event EchoFrom(const relay::IpAddress& source) {
+  L3Event EchoFrom(const IpAddress& source) {
     return Handle(Frame(source, kV4.relay, 1, IcmpOf(source, kV4.relay, 8, 0, 0, {})));
   }
 };
@@ -477,8 +477,8 @@ TEST_F(L3RateTest, EchoesAreLimitedForEachPrefixAndOverAll) {
   EXPECT_EQ(EchoFrom(kV4.peer), L3Event::kEchoAnswered);
   int answered = 0;
   for (int i = 0; i < 200; ++i) {
-    answered += EchoFrom(relay::IpAddress::V4(198, 18, static_cast<uint8_t>(i), 1)) ==
-                L3Event::kEchoAnswered;
+    answered +=
+        EchoFrom(IpAddress::V4(198, 18, static_cast<uint8_t>(i), 1)) == L3Event::kEchoAnswered;
   }
   EXPECT_LE(answered, 20) << "many prefixes share what is left over all";
   EXPECT_GE(answered, 14);

@@ -2,14 +2,10 @@
 
 #include <algorithm>
 
-#include "relay/wire/byte_cursor.h"
+#include "relay/base/byte_cursor.h"
 
 namespace sotto::dataplane {
 namespace {
-
-using relay::ByteReader;
-using relay::ByteWriter;
-using relay::IpAddress;
 
 constexpr uint16_t kHardwareEthernet = 1;
 constexpr uint8_t kNeighborHopLimit = 255;

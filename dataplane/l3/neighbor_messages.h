@@ -11,7 +11,7 @@
 #include "dataplane/l3/event.h"
 #include "dataplane/l3/headers.h"
 #include "dataplane/l3/interface.h"
-#include "relay/wire/ip_address.h"
+#include "relay/base/ip_address.h"
 
 namespace sotto::dataplane {
 
@@ -26,16 +26,16 @@ constexpr uint16_t kArpReply = 2;
 struct ArpMessage {
   uint16_t operation = 0;  // kArpRequest or kArpReply
   MacAddress sender_mac;
-  relay::IpAddress sender_ip;  // 0.0.0.0: an address probe (RFC 5227)
+  IpAddress sender_ip;  // 0.0.0.0: an address probe (RFC 5227)
   MacAddress target_mac;
-  relay::IpAddress target_ip;
+  IpAddress target_ip;
 };
 
 // Nothing if it isn't an Ethernet/IPv4 request or reply from a station with an address of its own.
 std::optional<ArpMessage> ParseArp(std::span<const uint8_t> payload);
 
 struct NeighborMessage {
-  relay::IpAddress target;
+  IpAddress target;
   bool solicited = false;  // advertisements
   bool override = false;
   // Source link-layer address of a solicitation, target link-layer address of an advertisement.
@@ -61,18 +61,18 @@ class SmallFrame {
 
 SmallFrame BuildArp(const Interface& from, const MacAddress& to, const ArpMessage& message);
 // Asks `to` (unicast), or the target's solicited-node group if `to` is null.
-SmallFrame BuildSolicitation(const Interface& from, const relay::IpAddress& source,
-                             const relay::IpAddress& target, const MacAddress* to);
+SmallFrame BuildSolicitation(const Interface& from, const IpAddress& source,
+                             const IpAddress& target, const MacAddress* to);
 // Override is set, and the target link-layer address given. Solicited unless `destination` is a
 // group.
-SmallFrame BuildAdvertisement(const Interface& from, const MacAddress& to,
-                              const relay::IpAddress& target, const relay::IpAddress& destination);
+SmallFrame BuildAdvertisement(const Interface& from, const MacAddress& to, const IpAddress& target,
+                              const IpAddress& destination);
 
 constexpr size_t kMaxGroupsPerReport = 50;
 // RFC 3810, section 5.2: "listens to these groups, whatever the source"; `joining` for a change of
 // state, else the answer to a query. The source is unspecified, as the relay has no link-local
 // address: switches that snoop go by it (RFC 4541, section 2.1.1), and routers don't need it.
-SmallFrame BuildListenerReport(const Interface& from, std::span<const relay::IpAddress> groups,
+SmallFrame BuildListenerReport(const Interface& from, std::span<const IpAddress> groups,
                                bool joining);
 
 }  // namespace sotto::dataplane

@@ -118,7 +118,7 @@ TEST_F(NeighborMessagesTest, SolicitationsAreAnsweredAndLearnedFrom) {
 TEST_F(NeighborMessagesTest, DuplicateAddressDetectionIsAnsweredToAllNodes) {
   Bytes body(16);
   std::ranges::copy(Ip("2001:db8::10").bytes(), body.begin());
-  const relay::IpAddress group = SolicitedNode(Ip("2001:db8::10"));
+  const IpAddress group = SolicitedNode(Ip("2001:db8::10"));
   const Bytes message = testing::IcmpOf(Ip("::"), group, kNeighborSolicitation, 0, 0, body);
   EXPECT_EQ(HandleNd(kPeerMac, Ip("::"), group, message), L3Event::kSolicitationAnswered);
   ASSERT_THAT(sender_.sent, SizeIs(1));
@@ -154,7 +154,7 @@ TEST_F(NeighborMessagesTest, SolicitationsForOthersAreNotAnswered) {
 }
 
 TEST_F(NeighborMessagesTest, EveryMalformedNeighborMessageIsRefused) {
-  const relay::IpAddress source = Ip(kPeerV6), destination = Ip("2001:db8::10");
+  const IpAddress source = Ip(kPeerV6), destination = Ip("2001:db8::10");
   for (const uint8_t type : {kNeighborSolicitation, kNeighborAdvertisement}) {
     const bool solicitation = type == kNeighborSolicitation;
     Bytes body(16);
@@ -267,7 +267,7 @@ TEST_F(NeighborMessagesTest, ListenerReportsNameTheGroupsAtWhichSolicitationsArr
   EXPECT_THAT(std::vector<uint8_t>(frame.begin() + 54, frame.begin() + 62),
               ElementsAre(58, 0, 5, 2, 0, 0, 1, 0));
   Bytes record = {4, 0, 0, 0};
-  const relay::IpAddress group = Ip("ff02::1:ff00:10");
+  const IpAddress group = Ip("ff02::1:ff00:10");
   record.insert(record.end(), group.bytes().begin(), group.bytes().end());
   ASSERT_EQ(packet.payload.size(), 8 + record.size());
   EXPECT_EQ(packet.payload[0], kListenerReportV2);

@@ -11,8 +11,6 @@
 namespace sotto::dataplane {
 namespace {
 
-using relay::IpAddress;
-
 constexpr uint64_t kAnnounceIntervalMs = 2'000;  // RFC 5227, section 1.1
 constexpr uint64_t kDefendIntervalMs = 10'000;
 constexpr uint64_t kReportIntervalMs = 1'000;  // between answers to listener queries

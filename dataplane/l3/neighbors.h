@@ -27,7 +27,7 @@
 #include "dataplane/l3/frame_sender.h"
 #include "dataplane/l3/interface.h"
 #include "dataplane/l3/next_hop.h"
-#include "relay/wire/ip_address.h"
+#include "relay/base/ip_address.h"
 
 namespace sotto::dataplane {
 
@@ -75,7 +75,7 @@ struct NeighborCounters {
 struct NeighborInfo {
   NextHopId id = kNoNextHop;
   InterfaceId interface = 0;
-  relay::IpAddress ip;
+  IpAddress ip;
   NeighborState state = NeighborState::kIncomplete;
   MacAddress mac;       // zero if not resolved
   uint64_t age_ms = 0;  // since it was last confirmed, or else since it came to be
@@ -92,7 +92,7 @@ class Neighbors {
 
   // Routes the destination and takes a reference to its next hop; asks for its MAC address at once
   // if it is new. NOT_FOUND if no route leads there, RESOURCE_EXHAUSTED if the table is full.
-  absl::StatusOr<NextHopId> Acquire(const relay::IpAddress& destination);
+  absl::StatusOr<NextHopId> Acquire(const IpAddress& destination);
 
   // Gives a reference back. With the last one the id may be handed out again at once, so no worker
   // may still hold it: release after a grace period.
@@ -131,7 +131,7 @@ class Neighbors {
 
  private:
   struct Entry {
-    relay::IpAddress ip = {};
+    IpAddress ip = {};
     MacAddress mac = {};
     InterfaceId interface = 0;
     NeighborState state = NeighborState::kIncomplete;
@@ -142,7 +142,7 @@ class Neighbors {
     uint64_t confirmed_ms = 0;
     uint64_t deadline_ms = 0;
   };
-  using Key = std::pair<InterfaceId, relay::IpAddress>;
+  using Key = std::pair<InterfaceId, IpAddress>;
 
   // What a neighbor said about itself.
   struct Claim {
@@ -152,7 +152,7 @@ class Neighbors {
   };
 
   absl::StatusOr<NextHopId> AcquireRoute(const Route& route);
-  L3Event Learn(InterfaceId interface, const relay::IpAddress& ip, const Claim& claim);
+  L3Event Learn(InterfaceId interface, const IpAddress& ip, const Claim& claim);
   void Confirm(NextHopId id);
   void Enter(NextHopId id, NeighborState state, uint64_t delay_ms);
   void SetMac(NextHopId id, const MacAddress& mac);

@@ -50,9 +50,9 @@ class NeighborsFixture : public ::testing::Test {
     return sent;
   }
 
-  static std::optional<relay::IpAddress> TargetV6(const Bytes& frame) {
+  static std::optional<IpAddress> TargetV6(const Bytes& frame) {
     if (frame.size() < 78 || frame[20] != kProtocolIcmpv6) return std::nullopt;
-    return relay::IpAddress::V6(std::span<const uint8_t, 16>(&frame[62], 16));
+    return IpAddress::V6(std::span<const uint8_t, 16>(&frame[62], 16));
   }
 
   static Bytes ArpFrame(uint16_t operation, const MacAddress& sender, const char* sender_ip,
@@ -86,9 +86,8 @@ class NeighborsFixture : public ::testing::Test {
         IcmpOf(Ip(target), Ip(destination), kNeighborAdvertisement, 0, flags, body);
     return HandleNd(sender, Ip(target), Ip(destination), message);
   }
-  L3Event HandleNd(const MacAddress& sender, const relay::IpAddress& source,
-                   const relay::IpAddress& destination, const Bytes& message,
-                   uint8_t hop_limit = 255) {
+  L3Event HandleNd(const MacAddress& sender, const IpAddress& source, const IpAddress& destination,
+                   const Bytes& message, uint8_t hop_limit = 255) {
     const Bytes frame = IpFrame(
         Station(sender), IsMulticast(destination) ? MulticastMac(destination) : kRelayMac,
         {.source = source, .destination = destination, .protocol = 58, .hop_limit = hop_limit},

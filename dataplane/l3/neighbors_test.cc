@@ -128,8 +128,7 @@ TEST_F(NeighborsTest, NoRouteIsSaid) {
 TEST_F(NeighborsTest, AFullTableIsSaidAndRoomComesBack) {
   std::vector<NextHopId> ids;
   for (int i = 0; i < 61; ++i) {  // 64, less the null entry and two gateways
-    ids.push_back(
-        *neighbors_.Acquire(relay::IpAddress::V4(192, 0, 2, static_cast<uint8_t>(100 + i))));
+    ids.push_back(*neighbors_.Acquire(IpAddress::V4(192, 0, 2, static_cast<uint8_t>(100 + i))));
   }
   EXPECT_EQ(neighbors_.Acquire(Ip("192.0.2.99")).status().code(),
             absl::StatusCode::kResourceExhausted);
@@ -142,7 +141,7 @@ TEST_F(NeighborsTest, AFullTableIsSaidAndRoomComesBack) {
 TEST_F(NeighborsTest, IdsAreUniqueAndNeverTheNullEntry) {
   std::set<NextHopId> ids;
   for (int i = 0; i < 50; ++i) {
-    ids.insert(*neighbors_.Acquire(relay::IpAddress::V4(192, 0, 2, static_cast<uint8_t>(100 + i))));
+    ids.insert(*neighbors_.Acquire(IpAddress::V4(192, 0, 2, static_cast<uint8_t>(100 + i))));
   }
   EXPECT_THAT(ids, SizeIs(50));
   EXPECT_FALSE(ids.contains(kNoNextHop));
@@ -370,8 +369,8 @@ TEST_F(ManyNextHopsTest, QuestionsStayWithinTheirRateAndTickWithinItsBudget) {
   std::vector<NextHopId> ids;
   for (uint32_t i = 0; i < 100'000; ++i) {
     std::array<uint8_t, 16> bytes = {0x20, 0x01, 0x0d, 0xb8};
-    relay::StoreBe32(&bytes[12], 0x10000 + i);
-    const absl::StatusOr<NextHopId> id = neighbors_.Acquire(relay::IpAddress::V6(bytes));
+    StoreBe32(&bytes[12], 0x10000 + i);
+    const absl::StatusOr<NextHopId> id = neighbors_.Acquire(IpAddress::V6(bytes));
     ASSERT_TRUE(id.ok());
     ids.push_back(*id);
   }

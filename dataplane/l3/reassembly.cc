@@ -4,15 +4,11 @@
 #include <cstring>
 
 #include "dataplane/l3/headers.h"
-#include "relay/wire/big_endian.h"
-#include "relay/wire/checksum.h"
+#include "relay/base/big_endian.h"
+#include "relay/base/checksum.h"
 
 namespace sotto::dataplane {
 namespace {
-
-using relay::IpAddress;
-using relay::LoadBe16;
-using relay::LoadBe32;
 
 constexpr size_t kFragmentHeaderSize = 8;
 constexpr size_t kMaxIpv4HeaderSize = 60;
@@ -22,7 +18,7 @@ constexpr uint16_t kDontFragmentFlag = 0x4000;
 
 // What shares a bound; the same prefixes as SourceBudget's.
 IpAddress PrefixOf(const IpAddress& source) {
-  return relay::IpPrefix(source, source.is_v4() ? 24 : 56).address();
+  return IpPrefix(source, source.is_v4() ? 24 : 56).address();
 }
 
 struct Row {
@@ -248,13 +244,13 @@ std::span<const uint8_t> Reassembler::Whole(std::span<uint8_t> bytes, size_t hea
   const std::span<uint8_t> frame = bytes.subspan(kHeadRoom - head_size, head_size + data_size);
   const std::span<uint8_t> ip = frame.subspan(link_size);
   if (ip[0] >> 4 == 6) {
-    relay::StoreBe16(&ip[4], static_cast<uint16_t>(data_size));
+    StoreBe16(&ip[4], static_cast<uint16_t>(data_size));
     return frame;
   }
-  relay::StoreBe16(&ip[2], static_cast<uint16_t>(ip.size()));
-  relay::StoreBe16(&ip[6], LoadBe16(&ip[6]) & kDontFragmentFlag);
+  StoreBe16(&ip[2], static_cast<uint16_t>(ip.size()));
+  StoreBe16(&ip[6], LoadBe16(&ip[6]) & kDontFragmentFlag);
   std::memset(&ip[10], 0, 2);
-  const uint16_t checksum = relay::ChecksumOf(relay::SumWords(ip.first(head_size - link_size)));
+  const uint16_t checksum = ChecksumOf(SumWords(ip.first(head_size - link_size)));
   std::memcpy(&ip[10], &checksum, sizeof(checksum));
   return frame;
 }

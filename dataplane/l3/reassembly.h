@@ -20,8 +20,8 @@
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "dataplane/l3/interface.h"
-#include "relay/wire/ip_address.h"
-#include "relay/wire/source_budget.h"
+#include "relay/base/ip_address.h"
+#include "relay/base/source_budget.h"
 
 namespace sotto::dataplane {
 
@@ -87,7 +87,7 @@ class Reassembler {
 
  private:
   struct Key {
-    relay::IpAddress source, destination;
+    IpAddress source, destination;
     uint32_t id = 0;
     InterfaceId interface = 0;
 
@@ -137,13 +137,13 @@ class Reassembler {
   void End(uint32_t slot);
 
   const ReassemblyOptions options_;
-  relay::SourceBudget budget_;
+  SourceBudget budget_;
   std::vector<Datagram> slots_;
   std::vector<uint32_t> free_;
   absl::flat_hash_map<Key, uint32_t> by_key_;
-  absl::flat_hash_map<relay::IpAddress, uint32_t> by_source_;  // prefix: incomplete datagrams
-  absl::btree_set<std::pair<uint64_t, uint32_t>> by_age_;      // start, slot
-  std::vector<uint8_t> finished_;                              // what was returned last
+  absl::flat_hash_map<IpAddress, uint32_t> by_source_;     // prefix: incomplete datagrams
+  absl::btree_set<std::pair<uint64_t, uint32_t>> by_age_;  // start, slot
+  std::vector<uint8_t> finished_;                          // what was returned last
   ReassemblyCounters counters_;
 };
 

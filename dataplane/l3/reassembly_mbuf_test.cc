@@ -42,7 +42,7 @@ class ReassemblyMbufTest : public ::testing::Test {
         testing::Station(testing::kPeerMac), testing::kRelayMac,
         {.source = Ip("192.0.2.77"), .destination = Ip("192.0.2.10"), .protocol = 17, .id = id},
         data);
-    relay::StoreBe16(&frame[20], static_cast<uint16_t>(offset / 8 | (more ? 0x2000 : 0)));
+    StoreBe16(&frame[20], static_cast<uint16_t>(offset / 8 | (more ? 0x2000 : 0)));
     testing::FixIpv4Checksum(frame);
     return frame;
   }

@@ -17,8 +17,8 @@ using testing::Bytes;
 using testing::Ip;
 using Outcome = ReassemblyOutcome;
 
-const relay::IpAddress kRelayV4 = Ip("192.0.2.10"), kClientV4 = Ip("192.0.2.77");
-const relay::IpAddress kRelayV6 = Ip("2001:db8::10"), kClientV6 = Ip("2001:db8::77");
+const IpAddress kRelayV4 = Ip("192.0.2.10"), kClientV4 = Ip("192.0.2.77");
+const IpAddress kRelayV6 = Ip("2001:db8::10"), kClientV6 = Ip("2001:db8::77");
 
 // One UDP datagram and the frames of its fragments.
 struct Whole {
@@ -26,7 +26,7 @@ struct Whole {
   uint16_t vlan = 0;
   uint32_t id = 0x1234;
   uint8_t protocol = kProtocolUdp;
-  relay::IpAddress source = kClientV4;
+  IpAddress source = kClientV4;
   Bytes udp;
 
   Whole(bool is_v4, size_t size) : v4(is_v4), source(is_v4 ? kClientV4 : kClientV6) {
@@ -34,7 +34,7 @@ struct Whole {
     std::iota(data.begin(), data.end(), uint8_t{1});
     udp = testing::UdpOf(source, 4000, Destination(), 3478, data);
   }
-  const relay::IpAddress& Destination() const { return v4 ? kRelayV4 : kRelayV6; }
+  const IpAddress& Destination() const { return v4 ? kRelayV4 : kRelayV6; }
   size_t IpOffset() const { return vlan != 0 ? 18 : 14; }
 
   Bytes Frame(const Bytes& payload, uint8_t first_header, uint16_t fragment_field = 0) const {
@@ -45,7 +45,7 @@ struct Whole {
                                     .id = static_cast<uint16_t>(id)},
                                    payload);
     if (v4) {
-      relay::StoreBe16(&frame[IpOffset() + 6], fragment_field);
+      StoreBe16(&frame[IpOffset() + 6], fragment_field);
       testing::FixIpv4Checksum(frame, IpOffset());
     }
     return frame;
@@ -58,8 +58,8 @@ struct Whole {
     if (v4) return Frame(data, protocol, static_cast<uint16_t>(offset / 8 | (more ? 0x2000 : 0)));
     Bytes payload = {protocol, 0};
     payload.resize(8);
-    relay::StoreBe16(&payload[2], static_cast<uint16_t>(offset | (more ? 1 : 0)));
-    relay::StoreBe32(&payload[4], id);
+    StoreBe16(&payload[2], static_cast<uint16_t>(offset | (more ? 1 : 0)));
+    StoreBe32(&payload[4], id);
     payload.insert(payload.end(), data.begin(), data.end());
     return Frame(payload, kProtocolFragment);
   }
@@ -230,7 +230,7 @@ TEST_P(ReassemblyBothFamilies, TooManyFragmentsLoseTheDatagram) {
 }
 
 TEST_P(ReassemblyBothFamilies, TheLongestPacketIsBounded) {
-  const size_t fits = 2000 - IpHeaderSize(GetParam() ? relay::IpFamily::kV4 : relay::IpFamily::kV6);
+  const size_t fits = 2000 - IpHeaderSize(GetParam() ? IpFamily::kV4 : IpFamily::kV6);
   Whole whole(GetParam(), fits);
   EXPECT_EQ(Add(whole, whole.Fragment(0, 1000)), Outcome::kPending);
   EXPECT_EQ(Add(whole, whole.Fragment(1000, fits)), Outcome::kComplete);
@@ -282,7 +282,7 @@ TEST_F(ReassemblyTest, Ipv4OptionsOfTheFirstFragmentAreKept) {
   Bytes first = whole.Fragment(0, 96);
   first.insert(first.begin() + 34, {1, 1, 1, 0});
   first[14] = 0x46;
-  relay::StoreBe16(&first[16], 24 + 96);
+  StoreBe16(&first[16], 24 + 96);
   testing::FixIpv4Checksum(first);
   EXPECT_EQ(Add(whole, whole.Fragment(96, 200)), Outcome::kPending);
   EXPECT_EQ(Add(whole, first), Outcome::kComplete);
@@ -297,7 +297,7 @@ TEST_F(ReassemblyTest, OptionsCountAsPartOfThePacket) {
   Bytes first = whole.Fragment(0, 96);
   first.insert(first.begin() + 34, {1, 1, 1, 0});
   first[14] = 0x46;
-  relay::StoreBe16(&first[16], 24 + 96);
+  StoreBe16(&first[16], 24 + 96);
   testing::FixIpv4Checksum(first);
   EXPECT_EQ(Add(whole, first), Outcome::kPending);
   EXPECT_EQ(Add(whole, whole.Fragment(96, 1980)), Outcome::kTooLong);
@@ -325,7 +325,7 @@ class ReassemblyBoundsTest : public ReassemblyTest {
 TEST_F(ReassemblyBoundsTest, OnePrefixCantTakeAllPlaces) {
   Whole whole(true, 200);
   for (int i = 0; i < 3; ++i, ++whole.id) {
-    whole.source = relay::IpAddress::V4(192, 0, 2, static_cast<uint8_t>(50 + i));
+    whole.source = IpAddress::V4(192, 0, 2, static_cast<uint8_t>(50 + i));
     EXPECT_EQ(Add(whole, whole.Fragment(0, 96)), Outcome::kPending);
   }
   EXPECT_EQ(Add(whole, whole.Fragment(0, 96)), Outcome::kSourceFull);
@@ -339,7 +339,7 @@ TEST_F(ReassemblyBoundsTest, OnePrefixCantTakeAllPlaces) {
 TEST_F(ReassemblyBoundsTest, AFloodMakesRoomByGivingUpTheOldest) {
   Whole whole(true, 200);
   for (int i = 0; i < 100; ++i) {
-    whole.source = relay::IpAddress::V4(10, 0, static_cast<uint8_t>(i), 1);
+    whole.source = IpAddress::V4(10, 0, static_cast<uint8_t>(i), 1);
     EXPECT_EQ(Add(whole, whole.Fragment(0, 96)), Outcome::kPending);
     now_ms_ += 1;
   }

@@ -11,8 +11,8 @@
 #include "dataplane/l3/headers.h"
 #include "dataplane/l3/interface.h"
 #include "dataplane/l3/neighbor_messages.h"
-#include "relay/wire/byte_cursor.h"
-#include "relay/wire/checksum.h"
+#include "relay/base/byte_cursor.h"
+#include "relay/base/checksum.h"
 
 namespace sotto::dataplane::testing {
 
@@ -32,8 +32,8 @@ class RecordingSender : public FrameSender {
   std::vector<Sent> sent;
 };
 
-inline relay::IpAddress Ip(std::string_view text) { return *relay::IpAddress::Parse(text); }
-inline relay::IpPrefix Prefix(std::string_view text) { return *relay::IpPrefix::Parse(text); }
+inline IpAddress Ip(std::string_view text) { return *IpAddress::Parse(text); }
+inline IpPrefix Prefix(std::string_view text) { return *IpPrefix::Parse(text); }
 inline MacAddress Mac(std::string_view text) { return *MacAddress::Parse(text); }
 
 inline const MacAddress kRelayMac{{0x02, 0, 0, 0, 0, 0x01}};
@@ -81,7 +81,7 @@ inline Bytes ToBytes(const SmallFrame& frame) {
 inline Bytes EthernetOf(const Interface& from, const MacAddress& to, uint16_t ether_type,
                         std::span<const uint8_t> payload) {
   Bytes frame(EthernetSize(from) + payload.size());
-  relay::ByteWriter out(frame);
+  ByteWriter out(frame);
   WriteEthernet(out, from, to, ether_type);
   out.WriteBytes(payload);
   return frame;
@@ -90,7 +90,7 @@ inline Bytes EthernetOf(const Interface& from, const MacAddress& to, uint16_t et
 inline Bytes IpOf(IpHeader header, std::span<const uint8_t> payload) {
   header.payload_size = static_cast<uint16_t>(payload.size());
   Bytes packet(IpHeaderSize(header.source.family()) + payload.size());
-  relay::ByteWriter out(packet);
+  ByteWriter out(packet);
   WriteIp(out, header);
   out.WriteBytes(payload);
   return packet;
@@ -102,10 +102,10 @@ inline Bytes IpFrame(const Interface& from, const MacAddress& to, const IpHeader
 }
 
 // An ICMP or ICMPv6 message with its checksum right.
-inline Bytes IcmpOf(const relay::IpAddress& source, const relay::IpAddress& destination,
-                    uint8_t type, uint8_t code, uint32_t data, std::span<const uint8_t> body) {
+inline Bytes IcmpOf(const IpAddress& source, const IpAddress& destination, uint8_t type,
+                    uint8_t code, uint32_t data, std::span<const uint8_t> body) {
   Bytes message(kIcmpHeaderSize + body.size());
-  relay::ByteWriter out(message);
+  ByteWriter out(message);
   out.WriteU8(type);
   out.WriteU8(code);
   out.WriteU16(0);
@@ -115,11 +115,10 @@ inline Bytes IcmpOf(const relay::IpAddress& source, const relay::IpAddress& dest
   return message;
 }
 
-inline Bytes UdpOf(const relay::IpAddress& source, uint16_t source_port,
-                   const relay::IpAddress& destination, uint16_t destination_port,
-                   std::span<const uint8_t> data) {
+inline Bytes UdpOf(const IpAddress& source, uint16_t source_port, const IpAddress& destination,
+                   uint16_t destination_port, std::span<const uint8_t> data) {
   Bytes datagram(kUdpHeaderSize + data.size());
-  relay::ByteWriter out(datagram);
+  ByteWriter out(datagram);
   out.WriteU16(source_port);
   out.WriteU16(destination_port);
   out.WriteU16(static_cast<uint16_t>(datagram.size()));
@@ -127,8 +126,8 @@ inline Bytes UdpOf(const relay::IpAddress& source, uint16_t source_port,
   out.WriteBytes(data);
   const uint64_t sum =
       PseudoHeaderSum(source, destination, kProtocolUdp, static_cast<uint32_t>(datagram.size())) +
-      relay::SumWords(datagram);
-  const uint16_t checksum = relay::UdpChecksumField(relay::ChecksumOf(sum));
+      SumWords(datagram);
+  const uint16_t checksum = UdpChecksumField(ChecksumOf(sum));
   std::memcpy(&datagram[6], &checksum, sizeof(checksum));
   return datagram;
 }
@@ -137,7 +136,7 @@ inline Bytes UdpOf(const relay::IpAddress& source, uint16_t source_port,
 inline void FixIpv4Checksum(Bytes& frame, size_t ip_offset = kEthernetHeaderSize) {
   const size_t size = (frame[ip_offset] & 0x0f) * size_t{4};
   frame[ip_offset + 10] = frame[ip_offset + 11] = 0;
-  const uint16_t checksum = relay::ChecksumOf(relay::SumWords(&frame[ip_offset], size));
+  const uint16_t checksum = ChecksumOf(SumWords(&frame[ip_offset], size));
   std::memcpy(&frame[ip_offset + 10], &checksum, sizeof(checksum));
 }
 

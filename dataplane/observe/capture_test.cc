@@ -13,9 +13,6 @@
 namespace sotto::dataplane {
 namespace {
 
-using relay::IpAddress;
-using relay::IpPrefix;
-using relay::TransportAddress;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -35,10 +32,10 @@ Bytes Udp(std::string_view from, std::string_view to, size_t payload_size, uint1
   const size_t l2 = kEthernetHeaderSize + (vlan != 0 ? kVlanTagSize : 0);
   Bytes frame(l2 + header.size() + payload_size, 0xaa);
   if (vlan != 0) {
-    relay::StoreBe16(&frame[12], kEtherTypeVlan);
-    relay::StoreBe16(&frame[14], vlan);
+    StoreBe16(&frame[12], kEtherTypeVlan);
+    StoreBe16(&frame[14], vlan);
   }
-  relay::StoreBe16(&frame[l2 - 2], header.v4() ? kEtherTypeIpv4 : kEtherTypeIpv6);
+  StoreBe16(&frame[l2 - 2], header.v4() ? kEtherTypeIpv4 : kEtherTypeIpv6);
   header.Write(&frame[l2], static_cast<uint16_t>(payload_size), 0, 1, false);
   return frame;
 }
@@ -181,7 +178,7 @@ TEST(FrameOutlineTest, WhatIsBehindTheHeadersIsNeverKept) {
   EXPECT_EQ(OutlineOf(v6_fragment).header_size, 14 + 40 + 8);
   Bytes other(300, 0x33);
   EXPECT_EQ(OutlineOf(other).header_size, 14 + 4);
-  relay::StoreBe16(&other[12], kEtherTypeArp);
+  StoreBe16(&other[12], kEtherTypeArp);
   EXPECT_EQ(OutlineOf(other).header_size, 14 + 28);
 }
 

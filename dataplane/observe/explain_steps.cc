@@ -10,12 +10,10 @@
 namespace sotto::dataplane {
 namespace {
 
-using relay::IpAddress;
 using relay::StunAttributeType;
 using relay::StunClass;
 using relay::StunMessage;
 using relay::StunMethod;
-using relay::TransportAddress;
 
 // Where the parser found what it drops a frame for.
 struct Field {
@@ -236,8 +234,8 @@ void Narrator::ChannelData(std::span<const uint8_t> datagram) {
                            "bytes is cut off.",
                            datagram[0]));
   }
-  const uint16_t number = relay::LoadBe16(datagram.data());
-  const uint16_t length = relay::LoadBe16(datagram.data() + 2);
+  const uint16_t number = LoadBe16(datagram.data());
+  const uint16_t length = LoadBe16(datagram.data() + 2);
   const size_t holds = datagram.size() - relay::kChannelDataHeaderSize;
   Add("classify",
       fmt::format("ChannelData on channel 0x{:04x} with {} bytes, of {} that there are.", number,
@@ -279,7 +277,7 @@ void Narrator::ChannelData(std::span<const uint8_t> datagram) {
   if (!passes()) return;
   TransportAddress to;
   to.port = details.peer_port;
-  if (details.peer_family == relay::IpFamily::kV6) to.ip = IpAddress::V6(std::array<uint8_t, 16>{});
+  if (details.peer_family == IpFamily::kV6) to.ip = IpAddress::V6(std::array<uint8_t, 16>{});
   ToLeg(leg, details.peer_slot, to);
 }
 
@@ -460,14 +458,14 @@ void Narrator::Rewrite() {
   if (out_.path == PacketPath::kSendToPeer || out_.path == PacketPath::kChannelToPeer) {
     as = "the application's data alone";
   } else if (relay::LooksLikeChannelData(payload)) {
-    as = fmt::format("ChannelData on channel 0x{:04x}", relay::LoadBe16(payload.data()));
+    as = fmt::format("ChannelData on channel 0x{:04x}", LoadBe16(payload.data()));
   } else {
     as = out_.path == PacketPath::kBinding ? "a Binding success response" : "a Data indication";
   }
   Add("rewrite", fmt::format("From {} to {} as {}, {} bytes of payload, UDP checksum 0x{:04x}.",
                              address(outline.source, outline.source_port).ToString(),
                              address(outline.destination, outline.destination_port).ToString(), as,
-                             payload.size(), relay::LoadBe16(udp + 6)));
+                             payload.size(), LoadBe16(udp + 6)));
 }
 
 void Narrator::Verdict() {

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "dataplane/observe/counters.h"
 #include "dataplane/packet/drop_reason.h"
+#include "dataplane/worker/counters.h"
 #include "relay/forwarding.h"
 
 namespace sotto::dataplane {

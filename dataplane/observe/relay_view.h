@@ -12,8 +12,8 @@
 #include "dataplane/l3/event.h"
 #include "dataplane/l3/interface.h"
 #include "dataplane/l3/neighbors.h"
-#include "dataplane/observe/counters.h"
 #include "dataplane/port/statistics.h"
+#include "dataplane/worker/counters.h"
 #include "relay/forwarding.h"
 
 namespace sotto::dataplane {

@@ -2,14 +2,11 @@
 
 #include <cstring>
 
-#include "relay/wire/big_endian.h"
+#include "relay/base/big_endian.h"
 
 namespace sotto::dataplane {
 
-using relay::StoreBe16;
-using relay::StoreBe32;
-
-void WriteDataIndicationHeader(uint8_t* out, const relay::TransportAddress& peer,
+void WriteDataIndicationHeader(uint8_t* out, const TransportAddress& peer,
                                const relay::TransactionId& transaction_id, uint16_t data_size) {
   uint8_t address[20];
   const size_t address_size = relay::EncodeXorAddress(peer, transaction_id, address);

@@ -4,8 +4,8 @@
 
 namespace sotto::dataplane {
 
-HeaderTemplate::HeaderTemplate(const relay::TransportAddress& source,
-                               const relay::TransportAddress& destination, NextHopId hop)
+HeaderTemplate::HeaderTemplate(const TransportAddress& source, const TransportAddress& destination,
+                               NextHopId hop)
     : next_hop(hop) {
   const std::span<const uint8_t> from = source.ip.bytes();
   const std::span<const uint8_t> to = destination.ip.bytes();
@@ -16,7 +16,7 @@ HeaderTemplate::HeaderTemplate(const relay::TransportAddress& source,
     bytes[9] = kProtocolUdp;
     std::copy(from.begin(), from.end(), bytes + 12);
     std::copy(to.begin(), to.end(), bytes + 16);
-    const uint16_t checksum = relay::ChecksumOf(relay::SumWords(bytes, kIpv4HeaderSize));
+    const uint16_t checksum = ChecksumOf(SumWords(bytes, kIpv4HeaderSize));
     std::memcpy(bytes + 10, &checksum, 2);
   } else {
     ip_header_size = kIpv6HeaderSize;
@@ -27,9 +27,9 @@ HeaderTemplate::HeaderTemplate(const relay::TransportAddress& source,
     std::copy(to.begin(), to.end(), bytes + 24);
   }
   uint8_t* udp = bytes + ip_header_size;
-  relay::StoreBe16(udp, source.port);
-  relay::StoreBe16(udp + 2, destination.port);
-  sum = relay::FoldSum(relay::SumWords(from) + relay::SumWords(to) + relay::SumWords(udp, 4));
+  StoreBe16(udp, source.port);
+  StoreBe16(udp + 2, destination.port);
+  sum = FoldSum(SumWords(from) + SumWords(to) + SumWords(udp, 4));
 }
 
 }  // namespace sotto::dataplane

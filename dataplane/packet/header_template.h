@@ -11,9 +11,9 @@
 #include "dataplane/l3/next_hop.h"
 #include "dataplane/packet/local_addresses.h"
 #include "dataplane/packet/parse.h"
-#include "relay/wire/big_endian.h"
-#include "relay/wire/checksum.h"
-#include "relay/wire/ip_address.h"
+#include "relay/base/big_endian.h"
+#include "relay/base/checksum.h"
+#include "relay/base/ip_address.h"
 
 namespace sotto::dataplane {
 
@@ -27,7 +27,7 @@ struct HeaderTemplate {
   uint8_t bytes[kIpv6HeaderSize + kUdpHeaderSize] = {};
 
   HeaderTemplate() = default;
-  HeaderTemplate(const relay::TransportAddress& source, const relay::TransportAddress& destination,
+  HeaderTemplate(const TransportAddress& source, const TransportAddress& destination,
                  NextHopId hop);
 
   bool v4() const { return ip_header_size == kIpv4HeaderSize; }
@@ -46,19 +46,19 @@ struct HeaderTemplate {
       std::memcpy(out, bytes, kIpv4HeaderSize + kUdpHeaderSize);
       const uint16_t total = static_cast<uint16_t>(udp_size + kIpv4HeaderSize);
       const uint16_t flags = dont_fragment ? 0x4000 : 0;
-      relay::StoreBe16(out + 2, total);
-      relay::StoreBe16(out + 4, ip_id);
-      relay::StoreBe16(out + 6, flags);
+      StoreBe16(out + 2, total);
+      StoreBe16(out + 4, ip_id);
+      StoreBe16(out + 6, flags);
       uint16_t checksum;
       std::memcpy(&checksum, bytes + 10, 2);
-      checksum = relay::UpdateChecksum(checksum, changed + relay::SumWord(total) +
-                                                     relay::SumWord(ip_id) + relay::SumWord(flags));
+      checksum =
+          UpdateChecksum(checksum, changed + SumWord(total) + SumWord(ip_id) + SumWord(flags));
       std::memcpy(out + 10, &checksum, 2);
     } else {
       std::memcpy(out, bytes, kIpv6HeaderSize + kUdpHeaderSize);
-      relay::StoreBe16(out + 4, udp_size);
+      StoreBe16(out + 4, udp_size);
     }
-    relay::StoreBe16(udp + 4, udp_size);
+    StoreBe16(udp + 4, udp_size);
     std::memcpy(udp + 6, &udp_checksum, 2);
   }
 };
@@ -75,13 +75,12 @@ struct Flow {
   LocalIndex source = kNotLocal;  // the source address; kNotLocal: this is no flow
 
   Flow() = default;
-  Flow(LocalIndex from, const relay::TransportAddress& source_address,
-       const relay::TransportAddress& to, NextHopId hop)
+  Flow(LocalIndex from, const TransportAddress& source_address, const TransportAddress& to,
+       NextHopId hop)
       : next_hop(hop), destination_port(to.port), source_port(source_address.port), source(from) {
     std::memcpy(destination, to.ip.raw().data(), 16);
-    sum =
-        relay::FoldSum(relay::SumWords(source_address.ip.bytes()) + relay::SumWords(to.ip.bytes()) +
-                       relay::SumWord(to.port) + relay::SumWord(source_address.port));
+    sum = FoldSum(SumWords(source_address.ip.bytes()) + SumWords(to.ip.bytes()) + SumWord(to.port) +
+                  SumWord(source_address.port));
   }
   bool operator==(const Flow&) const = default;
 };
@@ -107,11 +106,11 @@ class DerivedHeader {
         destination_(destination),
         destination_sum_(SumOf(source, destination)),
         ports_(PortsOf(source_port, destination_port)) {
-    sum = relay::FoldSum(source.sum + destination_sum_ + ports_);
+    sum = FoldSum(source.sum + destination_sum_ + ports_);
   }
-  static HeaderTemplate SourceTemplate(const relay::IpAddress& source) {
-    const relay::IpAddress nobody =
-        source.is_v4() ? relay::IpAddress() : relay::IpAddress::V6(std::array<uint8_t, 16>{});
+  static HeaderTemplate SourceTemplate(const IpAddress& source) {
+    const IpAddress nobody =
+        source.is_v4() ? IpAddress() : IpAddress::V6(std::array<uint8_t, 16>{});
     return HeaderTemplate({source, 0}, {nobody, 0}, kNoNextHop);
   }
 
@@ -133,10 +132,10 @@ class DerivedHeader {
 
  private:
   static uint64_t SumOf(const HeaderTemplate& source, const uint8_t* destination) {
-    return source.v4() ? relay::SumWords(destination, 4) : relay::SumWords(destination, 16);
+    return source.v4() ? SumWords(destination, 4) : SumWords(destination, 16);
   }
   static uint32_t PortsOf(uint16_t source, uint16_t destination) {
-    return relay::SumWord(source) | uint32_t{relay::SumWord(destination)} << 16;
+    return SumWord(source) | uint32_t{SumWord(destination)} << 16;
   }
 
   const HeaderTemplate& source_;
@@ -149,9 +148,8 @@ class DerivedHeader {
 // full.
 inline uint16_t FullChecksum(uint16_t sum, std::span<const uint8_t> payload) {
   const uint16_t udp_size = static_cast<uint16_t>(payload.size() + kUdpHeaderSize);
-  return relay::UdpChecksumField(relay::ChecksumOf(relay::SumWords(payload) + sum +
-                                                   relay::SumWord(kProtocolUdp) +
-                                                   2 * uint64_t{relay::SumWord(udp_size)}));
+  return UdpChecksumField(ChecksumOf(SumWords(payload) + sum + SumWord(kProtocolUdp) +
+                                     2 * uint64_t{SumWord(udp_size)}));
 }
 
 }  // namespace sotto::dataplane

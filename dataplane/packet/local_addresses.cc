@@ -4,8 +4,7 @@
 
 namespace sotto::dataplane {
 
-LocalAddresses::LocalAddresses(const InterfaceTable& interfaces,
-                               const relay::ServerOptions& options)
+LocalAddresses::LocalAddresses(const InterfaceTable& interfaces, const LocalAddressOptions& options)
     : virtual_prefix_(options.virtual_prefix), v4_(kSlots), v6_(kSlots) {
   for (size_t id = 0; id < interfaces.size(); ++id) {
     const Interface& interface = interfaces.at(static_cast<InterfaceId>(id));
@@ -17,7 +16,7 @@ LocalAddresses::LocalAddresses(const InterfaceTable& interfaces,
     }
   }
   for (size_t i = 0; i < addresses_.size(); ++i) {
-    const relay::IpAddress& ip = addresses_[i].ip;
+    const IpAddress& ip = addresses_[i].ip;
     if (ip.is_v4()) {
       uint32_t key;
       std::memcpy(&key, ip.raw().data(), 4);
@@ -33,7 +32,7 @@ LocalAddresses::LocalAddresses(const InterfaceTable& interfaces,
       v6_[slot & (kSlots - 1)] = entry;
     }
   }
-  for (const relay::TransportAddress& listen : options.listen) {
+  for (const TransportAddress& listen : options.listen) {
     listeners_.push_back({Find(listen.ip), listen.port});
   }
 }

@@ -8,9 +8,8 @@
 #include <vector>
 
 #include "dataplane/l3/interface.h"
+#include "relay/base/ip_address.h"
 #include "relay/forwarding.h"
-#include "relay/turn/options.h"
-#include "relay/wire/ip_address.h"
 #include "relay/wire/virtual_prefix.h"
 
 namespace sotto::dataplane {
@@ -30,9 +29,22 @@ using ListenerIndex = uint8_t;
 constexpr ListenerIndex kNoListener = 0xff;
 
 struct LocalAddress {
-  relay::IpAddress ip;
+  IpAddress ip;
   InterfaceId interface = 0;
   RelayedSlot relayed_base = kNoRelayed;  // slot of its port 0, if it relays
+};
+
+// What stands at the addresses of the interfaces.
+struct LocalAddressOptions {
+  std::vector<TransportAddress> listen;    // where clients reach the relay
+  std::vector<IpAddress> relay_addresses;  // where peers do
+  std::optional<relay::VirtualPrefix> virtual_prefix = {};
+
+  // Of options that have these among others, as the server's do.
+  template <typename Options>
+  static LocalAddressOptions From(const Options& options) {
+    return {options.listen, options.relay_addresses, options.virtual_prefix};
+  }
 };
 
 class LocalAddresses {
@@ -42,7 +54,7 @@ class LocalAddresses {
     uint16_t port;
   };
 
-  LocalAddresses(const InterfaceTable& interfaces, const relay::ServerOptions& options);
+  LocalAddresses(const InterfaceTable& interfaces, const LocalAddressOptions& options);
 
   // Relayed addresses are a leg's own, out of a prefix that no packet on the wire ever names; or
   // (no prefix) ports of the relay's addresses.
@@ -52,7 +64,7 @@ class LocalAddresses {
     return virtual_relayed() ? legs : static_cast<uint32_t>(relaying_) << 16;
   }
   // The slot of what may be a relayed transport address of this relay.
-  RelayedSlot FindRelayed(const relay::IpAddress& ip, uint16_t port) const {
+  RelayedSlot FindRelayed(const IpAddress& ip, uint16_t port) const {
     if (virtual_relayed()) {
       const std::optional<uint32_t> index = virtual_prefix_->IndexOf(ip);
       if (index) return *index < kNoRelayed ? *index : kNoRelayed;
@@ -67,7 +79,7 @@ class LocalAddresses {
   }
   // The address of the leg's relayed transport address of a family; `local` is where it stands, if
   // it isn't virtual.
-  relay::IpAddress RelayedIp(relay::LegId leg, LocalIndex local) const {
+  IpAddress RelayedIp(relay::LegId leg, LocalIndex local) const {
     return virtual_relayed() ? virtual_prefix_->At(leg) : addresses_[local].ip;
   }
 
@@ -90,7 +102,7 @@ class LocalAddresses {
       }
     }
   }
-  LocalIndex Find(const relay::IpAddress& ip) const {
+  LocalIndex Find(const IpAddress& ip) const {
     return ip.is_v4() ? FindV4(ip.raw().data()) : FindV6(ip.raw().data());
   }
 
@@ -106,7 +118,7 @@ class LocalAddresses {
   const LocalAddress& at(LocalIndex index) const { return addresses_[index]; }
   size_t size() const { return addresses_.size(); }
   const Listener& listener_at(ListenerIndex index) const { return listeners_[index]; }
-  relay::TransportAddress listener(ListenerIndex index) const {
+  TransportAddress listener(ListenerIndex index) const {
     return {addresses_[listeners_[index].local].ip, listeners_[index].port};
   }
 

@@ -2,13 +2,11 @@
 
 #include <cstring>
 
-#include "relay/wire/big_endian.h"
-#include "relay/wire/checksum.h"
+#include "relay/base/big_endian.h"
+#include "relay/base/checksum.h"
 
 namespace sotto::dataplane {
 namespace {
-
-using relay::LoadBe16;
 
 constexpr uint16_t kIpv4FragmentBits = 0x3FFF;  // more fragments, and the offset
 
@@ -66,7 +64,7 @@ void ParseIpv4(std::span<const uint8_t> frame, ParsedFrame& parsed, const FrameH
   if (parsed.ip_size < header_size || parsed.ip_offset + parsed.ip_size > frame.size()) {
     return Drop(parsed, DropReason::kIpLengthLies);
   }
-  if (!hints.ip_checksum_good && relay::FoldSum(relay::SumWords(ip, header_size)) != 0xffff) {
+  if (!hints.ip_checksum_good && FoldSum(SumWords(ip, header_size)) != 0xffff) {
     return Drop(parsed, DropReason::kIpBadChecksum);
   }
   parsed.destination = locals.FindV4(ip + 16);
@@ -137,9 +135,9 @@ void ParseIpv6(std::span<const uint8_t> frame, ParsedFrame& parsed, const LocalA
 // The sum of the UDP pseudo-header (RFC 768, RFC 8200 section 8.1).
 uint64_t PseudoHeaderSumOf(const uint8_t* frame, const ParsedFrame& parsed) {
   const uint8_t* ip = frame + parsed.ip_offset;
-  const uint64_t addresses = parsed.v4 ? relay::SumWords(ip + 12, 8) : relay::SumWords(ip + 8, 32);
-  return addresses + relay::SumWord(kProtocolUdp) +
-         relay::SumWord(static_cast<uint16_t>(parsed.payload_size + kUdpHeaderSize));
+  const uint64_t addresses = parsed.v4 ? SumWords(ip + 12, 8) : SumWords(ip + 8, 32);
+  return addresses + SumWord(kProtocolUdp) +
+         SumWord(static_cast<uint16_t>(parsed.payload_size + kUdpHeaderSize));
 }
 
 }  // namespace
@@ -180,16 +178,16 @@ void ParseFrame(std::span<const uint8_t> frame, const FrameHints& hints,
   }
 }
 
-relay::IpAddress SourceOf(const uint8_t* frame, const ParsedFrame& parsed) {
+IpAddress SourceOf(const uint8_t* frame, const ParsedFrame& parsed) {
   const uint8_t* ip = frame + parsed.ip_offset;
-  if (parsed.v4) return relay::IpAddress::V4(ip[12], ip[13], ip[14], ip[15]);
-  return relay::IpAddress::V6(std::span<const uint8_t, 16>(ip + 8, 16));
+  if (parsed.v4) return IpAddress::V4(ip[12], ip[13], ip[14], ip[15]);
+  return IpAddress::V6(std::span<const uint8_t, 16>(ip + 8, 16));
 }
 
-relay::IpAddress DestinationOf(const uint8_t* frame, const ParsedFrame& parsed) {
+IpAddress DestinationOf(const uint8_t* frame, const ParsedFrame& parsed) {
   const uint8_t* ip = frame + parsed.ip_offset;
-  if (parsed.v4) return relay::IpAddress::V4(ip[16], ip[17], ip[18], ip[19]);
-  return relay::IpAddress::V6(std::span<const uint8_t, 16>(ip + 24, 16));
+  if (parsed.v4) return IpAddress::V4(ip[16], ip[17], ip[18], ip[19]);
+  return IpAddress::V6(std::span<const uint8_t, 16>(ip + 24, 16));
 }
 
 bool UdpChecksumHolds(const uint8_t* frame, const ParsedFrame& parsed) {
@@ -198,19 +196,19 @@ bool UdpChecksumHolds(const uint8_t* frame, const ParsedFrame& parsed) {
   std::memcpy(&field, udp + 6, sizeof(field));
   if (field == 0) return parsed.v4;
   const uint64_t sum =
-      PseudoHeaderSumOf(frame, parsed) + relay::SumWords(udp, parsed.payload_size + kUdpHeaderSize);
-  return relay::FoldSum(sum) == 0xffff;
+      PseudoHeaderSumOf(frame, parsed) + SumWords(udp, parsed.payload_size + kUdpHeaderSize);
+  return FoldSum(sum) == 0xffff;
 }
 
 void FinishUdpChecksum(uint8_t* frame, const ParsedFrame& parsed) {
   uint8_t* udp = frame + parsed.udp_offset;
   uint16_t field;
   std::memcpy(&field, udp + 6, sizeof(field));
-  const uint16_t pseudo = relay::FoldSum(PseudoHeaderSumOf(frame, parsed));
+  const uint16_t pseudo = FoldSum(PseudoHeaderSumOf(frame, parsed));
   if (field != pseudo || field == 0) return;
   // The unfinished sum stays in the field and is covered with the rest.
-  const uint64_t sum = relay::SumWords(udp, parsed.payload_size + kUdpHeaderSize);
-  const uint16_t finished = relay::UdpChecksumField(relay::ChecksumOf(sum));
+  const uint64_t sum = SumWords(udp, parsed.payload_size + kUdpHeaderSize);
+  const uint16_t finished = UdpChecksumField(ChecksumOf(sum));
   std::memcpy(udp + 6, &finished, sizeof(finished));
 }
 

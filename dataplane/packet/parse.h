@@ -9,7 +9,7 @@
 #include "dataplane/l3/interface.h"
 #include "dataplane/packet/drop_reason.h"
 #include "dataplane/packet/local_addresses.h"
-#include "relay/wire/ip_address.h"
+#include "relay/base/ip_address.h"
 
 namespace sotto::dataplane {
 
@@ -52,8 +52,8 @@ void ParseFrame(std::span<const uint8_t> frame, const FrameHints& hints,
                 ParsedFrame& parsed);
 
 // The source and destination of a parsed packet.
-relay::IpAddress SourceOf(const uint8_t* frame, const ParsedFrame& parsed);
-relay::IpAddress DestinationOf(const uint8_t* frame, const ParsedFrame& parsed);
+IpAddress SourceOf(const uint8_t* frame, const ParsedFrame& parsed);
+IpAddress DestinationOf(const uint8_t* frame, const ParsedFrame& parsed);
 
 // Whether the UDP checksum is right, or absent where it may be (IPv4).
 bool UdpChecksumHolds(const uint8_t* frame, const ParsedFrame& parsed);

@@ -8,8 +8,6 @@
 namespace {
 
 using namespace sotto::dataplane;  // NOLINT(google-build-using-namespace)
-using sotto::relay::IpAddress;
-using sotto::relay::IpPrefix;
 
 const InterfaceTable& Interfaces() {
   static const InterfaceTable interfaces = [] {

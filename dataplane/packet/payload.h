@@ -10,7 +10,7 @@
 
 #include "dataplane/packet/header_template.h"
 #include "dataplane/packet/parse.h"
-#include "relay/wire/checksum.h"
+#include "relay/base/checksum.h"
 
 namespace sotto::dataplane {
 
@@ -23,10 +23,9 @@ class Payload {
     const uint8_t* ip = frame + parsed.ip_offset;
     const uint8_t* udp = frame + parsed.udp_offset;
     std::memcpy(&checksum_, udp + 6, 2);
-    const uint64_t removed =
-        (parsed.v4 ? relay::SumWords(ip + 12, 8) : relay::SumWords(ip + 8, 32)) +
-        relay::SumWords(udp, 4) + 2 * uint64_t{relay::SumWord(LengthField())};
-    delta_ = relay::NegateSum(relay::FoldSum(removed));
+    const uint64_t removed = (parsed.v4 ? SumWords(ip + 12, 8) : SumWords(ip + 8, 32)) +
+                             SumWords(udp, 4) + 2 * uint64_t{SumWord(LengthField())};
+    delta_ = NegateSum(FoldSum(removed));
   }
 
   uint8_t* data() const { return data_; }
@@ -34,7 +33,7 @@ class Payload {
 
   // Takes `count` bytes off the front; `count` is even and at most size().
   void RemoveFront(uint16_t count) {
-    delta_ += relay::NegateSum(relay::FoldSum(relay::SumWords(data_, count)));
+    delta_ += NegateSum(FoldSum(SumWords(data_, count)));
     data_ += count;
     size_ = static_cast<uint16_t>(size_ - count);
   }
@@ -42,9 +41,9 @@ class Payload {
   // Keeps the first `size` bytes.
   void Truncate(uint16_t size) {
     if (size == size_) return;
-    uint16_t sum = relay::FoldSum(relay::SumWords(data_ + size, size_ - size));
+    uint16_t sum = FoldSum(SumWords(data_ + size, size_ - size));
     if (size % 2 != 0) sum = __builtin_bswap16(sum);  // it began in the middle of a word
-    delta_ += relay::NegateSum(sum);
+    delta_ += NegateSum(sum);
     size_ = size;
   }
 
@@ -52,8 +51,8 @@ class Payload {
   void ReplaceFirstWord(uint16_t word) {
     uint16_t old;
     std::memcpy(&old, data_, 2);
-    delta_ += uint64_t{relay::NegateSum(old)} + relay::SumWord(word);
-    relay::StoreBe16(data_, word);
+    delta_ += uint64_t{NegateSum(old)} + SumWord(word);
+    StoreBe16(data_, word);
   }
 
   // Makes room for `count` bytes in front, an even number; the caller fills data() and calls
@@ -62,7 +61,7 @@ class Payload {
     data_ -= count;
     size_ = static_cast<uint16_t>(size_ + count);
   }
-  void AddedFront(uint16_t count) { delta_ += relay::SumWords(data_, count); }
+  void AddedFront(uint16_t count) { delta_ += SumWords(data_, count); }
 
   // `count` zero bytes were put behind the payload: they change the length alone.
   void AddedZeros(uint16_t count) { size_ = static_cast<uint16_t>(size_ + count); }
@@ -75,8 +74,8 @@ class Payload {
       if (header.v4()) return 0;
       return FullChecksum(header.sum, {data_, size_});
     }
-    return relay::UdpChecksumField(relay::UpdateChecksum(
-        checksum_, delta_ + header.sum + 2 * uint64_t{relay::SumWord(LengthField())}));
+    return UdpChecksumField(
+        UpdateChecksum(checksum_, delta_ + header.sum + 2 * uint64_t{SumWord(LengthField())}));
   }
 
  private:

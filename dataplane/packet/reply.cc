@@ -13,8 +13,8 @@ size_t ReplySize(const ParsedFrame& parsed, size_t payload_size) {
 
 size_t WriteReply(uint8_t* frame, const ParsedFrame& parsed, const MacAddress& own_mac,
                   std::span<const uint8_t> payload, uint16_t ip_id) {
-  const relay::TransportAddress from{DestinationOf(frame, parsed), parsed.destination_port};
-  const relay::TransportAddress to{SourceOf(frame, parsed), parsed.source_port};
+  const TransportAddress from{DestinationOf(frame, parsed), parsed.destination_port};
+  const TransportAddress to{SourceOf(frame, parsed), parsed.source_port};
   std::copy_n(frame + 6, 6, frame);
   std::copy(own_mac.bytes.begin(), own_mac.bytes.end(), frame + 6);
   const HeaderTemplate header(from, to, kNoNextHop);

@@ -49,21 +49,21 @@ absl::StatusOr<int> OpenMembership(const std::string& name, bool promiscuous) {
   return fd;
 }
 
-std::vector<std::string> AddressesOfKernel(std::span<const relay::IpAddress> addresses) {
+std::vector<std::string> AddressesOfKernel(std::span<const IpAddress> addresses) {
   std::vector<std::string> found;
   ifaddrs* list = nullptr;
   if (getifaddrs(&list) != 0) return found;
   for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
     if (entry->ifa_addr == nullptr) continue;
-    relay::IpAddress ip;
+    IpAddress ip;
     if (entry->ifa_addr->sa_family == AF_INET) {
       uint8_t bytes[4];
       std::memcpy(bytes, &reinterpret_cast<const sockaddr_in*>(entry->ifa_addr)->sin_addr, 4);
-      ip = relay::IpAddress::V4(std::span<const uint8_t, 4>(bytes));
+      ip = IpAddress::V4(std::span<const uint8_t, 4>(bytes));
     } else if (entry->ifa_addr->sa_family == AF_INET6) {
       uint8_t bytes[16];
       std::memcpy(bytes, &reinterpret_cast<const sockaddr_in6*>(entry->ifa_addr)->sin6_addr, 16);
-      ip = relay::IpAddress::V6(std::span<const uint8_t, 16>(bytes));
+      ip = IpAddress::V6(std::span<const uint8_t, 16>(bytes));
     } else {
       continue;
     }

@@ -79,6 +79,6 @@ void ClosePort(Port& port);
 
 // Kernel interfaces of this network namespace that own one of the addresses, which two owners would
 // answer for: "192.0.2.10 on eth0".
-std::vector<std::string> AddressesOfKernel(std::span<const relay::IpAddress> addresses);
+std::vector<std::string> AddressesOfKernel(std::span<const IpAddress> addresses);
 
 }  // namespace sotto::dataplane

@@ -93,7 +93,7 @@ absl::StatusOr<std::unique_ptr<Control>> Control::Create(const RelaydConfig& con
 
 Control::Control(const RelaydConfig& config, InterfaceTable interfaces, rte_mempool* pool)
     : interfaces_(std::move(interfaces)),
-      locals_(interfaces_, config.server),
+      locals_(interfaces_, LocalAddressOptions::From(config.server)),
       pool_(pool),
       next_hops_(kNextHops),
       tasks_(kMaxTasks, [this] { doorbell_.Ring(); }),
@@ -222,7 +222,7 @@ void Control::SetLimits(const relay::LimitOptions& limits) {
 }
 
 void Control::Housekeep(uint64_t now_ms) {
-  server_->Tick(Now(now_ms), std::max(64u, server_->options().limits.max_allocations / 128));
+  server_->Tick(At(now_ms), std::max(64u, server_->options().limits.max_allocations / 128));
   l3_->Tick(now_ms);
   reassembler_->Expire(now_ms);
   tables_->Reclaim();
@@ -248,7 +248,7 @@ uint32_t Control::Serve(uint64_t now_ms) {
       packets += count;
     }
   }
-  packets += static_cast<uint32_t>(tasks_.Run(*server_, Now(now_ms), kTaskBurst));
+  packets += static_cast<uint32_t>(tasks_.Run(*server_, At(now_ms), kTaskBurst));
   WakeWorkers();
   return packets;
 }
@@ -292,7 +292,7 @@ void Control::HandleStunRequest(uint32_t worker, rte_mbuf* mbuf, uint64_t now_ms
       .client = {SourceOf(frame, parsed), parsed.source_port},
       .server = {DestinationOf(frame, parsed), parsed.destination_port}};
   const relay::Outcome outcome = server_->HandleClientDatagram(
-      path, {frame + parsed.payload_offset(), parsed.payload_size}, Now(now_ms), answer_);
+      path, {frame + parsed.payload_offset(), parsed.payload_size}, At(now_ms), answer_);
   if (outcome.kind != relay::Outcome::Kind::kToClient) {
     rte_pktmbuf_free(mbuf);  // the server has counted why
     return;
@@ -337,13 +337,13 @@ void Control::HandleUnresolved(rte_mbuf* mbuf) {
 
 void Control::OnIcmpReport(const IcmpReport& report) {
   const relay::Outcome outcome = server_->HandlePeerError(report.relayed, report.peer, report.error,
-                                                          Now(clock_.NowMs()), answer_);
+                                                          At(clock_.NowMs()), answer_);
   if (outcome.kind == relay::Outcome::Kind::kToClient) {
     SendDatagram(outcome.path.server, outcome.path.client, outcome.bytes);
   }
 }
 
-void Control::SendDatagram(const relay::TransportAddress& from, const relay::TransportAddress& to,
+void Control::SendDatagram(const TransportAddress& from, const TransportAddress& to,
                            std::span<const uint8_t> payload) {
   absl::StatusOr<NextHopId> hop = l3_->neighbors().Acquire(to.ip);
   if (!hop.ok()) return;
@@ -352,7 +352,7 @@ void Control::SendDatagram(const relay::TransportAddress& from, const relay::Tra
   const HeaderTemplate header(from, to, *hop);
   const size_t l2_size = EthernetSize(interface);
   std::vector<uint8_t> frame(l2_size + header.size() + payload.size());
-  relay::ByteWriter ethernet(frame);
+  ByteWriter ethernet(frame);
   WriteEthernet(ethernet, interface, target.mac(), header.v4() ? kEtherTypeIpv4 : kEtherTypeIpv6);
   std::copy(payload.begin(), payload.end(), frame.begin() + l2_size + header.size());
   header.Write(frame.data() + l2_size, static_cast<uint16_t>(payload.size()),
@@ -393,6 +393,6 @@ void Control::Drop(rte_mbuf* mbuf, DropReason reason) {
   rte_pktmbuf_free(mbuf);
 }
 
-relay::Now Control::Now(uint64_t now_ms) const { return {now_ms, time(nullptr)}; }
+Now Control::At(uint64_t now_ms) const { return {now_ms, time(nullptr)}; }
 
 }  // namespace sotto::dataplane

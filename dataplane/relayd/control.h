@@ -14,16 +14,16 @@
 #include "absl/status/statusor.h"
 #include "dataplane/l3/l3.h"
 #include "dataplane/l3/reassembly.h"
-#include "dataplane/observe/counters.h"
 #include "dataplane/port/port.h"
-#include "dataplane/relayd/config.h"
-#include "dataplane/relayd/control_tasks.h"
+#include "dataplane/relayd/config/config.h"
 #include "dataplane/table/compiler.h"
 #include "dataplane/table/tables.h"
+#include "dataplane/worker/counters.h"
 #include "dataplane/worker/doorbell.h"
 #include "dataplane/worker/tsc_clock.h"
 #include "dataplane/worker/worker.h"
 #include "relay/turn/server.h"
+#include "relay/turn/server_tasks.h"
 
 struct rte_mempool;
 
@@ -52,9 +52,9 @@ class Control final : private FrameSender {
   static uint64_t TableMemory(const RelaydConfig& config);
 
   // What other threads want done on this one, while it runs.
-  ControlTasks& tasks() { return tasks_; }
+  relay::ServerTasks& tasks() { return tasks_; }
   relay::Server& server() { return *server_; }
-  relay::Now Now() const { return Now(clock_.NowMs()); }
+  Now CurrentTime() const { return At(clock_.NowMs()); }
   const L3& l3() const { return *l3_; }
   // What the workers enforce of them.
   void SetLimits(const relay::LimitOptions& limits);
@@ -91,11 +91,11 @@ class Control final : private FrameSender {
   void OnIcmpReport(const IcmpReport& report);
   void SendFrame(InterfaceId interface, std::span<const uint8_t> frame) override;
   // A UDP datagram of the relay's own accord.
-  void SendDatagram(const relay::TransportAddress& from, const relay::TransportAddress& to,
+  void SendDatagram(const TransportAddress& from, const TransportAddress& to,
                     std::span<const uint8_t> payload);
   void ToWorker(uint32_t worker, rte_mbuf* mbuf, PuntKind kind);
   void Drop(rte_mbuf* mbuf, DropReason reason);
-  relay::Now Now(uint64_t now_ms) const;
+  Now At(uint64_t now_ms) const;
 
   const TscClock clock_;
   const InterfaceTable interfaces_;
@@ -109,7 +109,7 @@ class Control final : private FrameSender {
   std::unique_ptr<relay::Server> server_;
   std::unique_ptr<Reassembler> reassembler_;
   Doorbell doorbell_;
-  ControlTasks tasks_;
+  relay::ServerTasks tasks_;
   std::vector<std::unique_ptr<WorkerRings>> rings_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<bool> to_wake_;       // by worker: something is in its ring since it was last woken

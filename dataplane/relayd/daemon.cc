@@ -21,15 +21,15 @@
 #include "dataplane/observe/explain.h"
 #include "dataplane/port/pool.h"
 #include "dataplane/port/port.h"
-#include "dataplane/relayd/admin_server.h"
-#include "dataplane/relayd/admin_service.h"
-#include "dataplane/relayd/call_control.h"
+#include "dataplane/relayd/config/disk_thread.h"
+#include "dataplane/relayd/config/running_config.h"
 #include "dataplane/relayd/control.h"
-#include "dataplane/relayd/daemon_control.h"
-#include "dataplane/relayd/disk_thread.h"
 #include "dataplane/relayd/live_relay.h"
-#include "dataplane/relayd/metrics.h"
-#include "dataplane/relayd/running_config.h"
+#include "dataplane/relayd/operator/admin_server.h"
+#include "dataplane/relayd/operator/admin_service.h"
+#include "dataplane/relayd/operator/call_control.h"
+#include "dataplane/relayd/operator/daemon_control.h"
+#include "dataplane/relayd/operator/metrics.h"
 #include "relay/daemon/instance_lock.h"
 #include "relay/daemon/log.h"
 #include "relay/daemon/metrics_server.h"
@@ -141,7 +141,7 @@ absl::StatusOr<std::vector<InstanceLock>> AcquireLocks(const RelaydConfig& confi
 }
 
 absl::Status CheckAddresses(const RelaydConfig& config) {
-  std::vector<relay::IpAddress> addresses;
+  std::vector<IpAddress> addresses;
   for (const InterfaceConfig& interface : config.interfaces) {
     for (const InterfaceConfig::Address& address : interface.addresses) {
       addresses.push_back(address.ip);
@@ -194,7 +194,7 @@ class Relay {
  public:
   ~Relay() {
     metrics_server_.reset();
-    if (admin_) admin_->Stop(control_->server(), control_->Now());
+    if (admin_) admin_->Stop(control_->server(), control_->CurrentTime());
     admin_.reset();
     disk_.reset();
     if (control_) control_->Stop();
@@ -252,7 +252,7 @@ class Relay {
     if (metrics_server_) {
       metrics_server_->Serve([this](MetricFamilies& families) { metrics_->Collect(families); });
     }
-    return admin_ ? admin_->Serve(control_->server(), control_->Now()) : absl::OkStatus();
+    return admin_ ? admin_->Serve(control_->server(), control_->CurrentTime()) : absl::OkStatus();
   }
 
   Control& control() { return *control_; }
@@ -372,7 +372,7 @@ class Relay {
 class LastDrain {
  public:
   // Called about every second from the SIGTERM that begins it on; true once the relay may end.
-  bool Over(relay::Server& server, const relay::Now& now, uint32_t drain_s, Notifier& notifier) {
+  bool Over(relay::Server& server, const Now& now, uint32_t drain_s, Notifier& notifier) {
     if (!deadline_) {
       deadline_ = now.monotonic_ms + uint64_t{drain_s} * 1000;
       Log(LogLevel::kInfo, "The relay drains before it ends.",
@@ -389,7 +389,7 @@ class LastDrain {
   }
 
  private:
-  std::optional<relay::MonotonicMs> deadline_;
+  std::optional<MonotonicMs> deadline_;
 };
 
 }  // namespace
@@ -442,8 +442,8 @@ absl::Status RunDaemon(const std::string& config_path, const RelaydConfig& confi
     }
     const uint32_t drain_s = running->config().drain_s;
     signals.SetDrains(drain_s > 0);
-    if (signals.draining() &&
-        last_drain.Over(relay.control().server(), relay.control().Now(), drain_s, notifier)) {
+    if (signals.draining() && last_drain.Over(relay.control().server(),
+                                              relay.control().CurrentTime(), drain_s, notifier)) {
       Signals::End();
     }
   });

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "dataplane/relayd/config.h"
+#include "dataplane/relayd/config/config.h"
 
 namespace sotto::dataplane {
 

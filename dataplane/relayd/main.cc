@@ -7,9 +7,9 @@
 #include <exception>
 #include <string>
 
-#include "dataplane/relayd/config.h"
+#include "dataplane/relayd/config/config.h"
+#include "dataplane/relayd/config/running_config.h"
 #include "dataplane/relayd/daemon.h"
-#include "dataplane/relayd/running_config.h"
 
 namespace {
 

@@ -8,10 +8,6 @@
 namespace sotto::dataplane {
 namespace {
 
-using relay::IpAddress;
-using relay::IpFamily;
-using relay::TransportAddress;
-
 absl::Status TableFull(const char* what) {
   return absl::ResourceExhaustedError(
       fmt::format("the table of {} is full; raise [dataplane] max_allocations", what));

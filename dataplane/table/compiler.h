@@ -34,7 +34,7 @@ class ForwardingCompiler final : public relay::ForwardingPlane {
   absl::Status Upsert(const relay::ForwardingPermission& permission) override;
   absl::Status Upsert(const relay::ForwardingChannel& channel) override;
   void RemoveLeg(relay::LegId leg) override;
-  void RemovePermission(relay::LegId leg, const relay::IpAddress& peer) override;
+  void RemovePermission(relay::LegId leg, const IpAddress& peer) override;
   void RemoveChannel(relay::LegId leg, uint16_t number) override;
   void List(const std::function<void(const relay::ForwardingLeg&)>& visit) const override;
 
@@ -47,7 +47,7 @@ class ForwardingCompiler final : public relay::ForwardingPlane {
   // What control knows of a leg stands in its records: they are chained to it by number, and their
   // ends, in coarse time, are all that it needs. So a leg costs four bytes here.
   LegRecord* Find(relay::LegId id);
-  PermissionRecord* FindPermission(LegRecord& leg, const relay::IpAddress& peer);
+  PermissionRecord* FindPermission(LegRecord& leg, const IpAddress& peer);
   ChannelRecord* FindChannel(LegRecord& leg, uint16_t number);
   template <typename Visit>
   void ForEachChannel(const LegRecord& leg, Visit visit);
@@ -58,23 +58,21 @@ class ForwardingCompiler final : public relay::ForwardingPlane {
   absl::Status ReplaceLeg(LegRecord& record, const relay::ForwardingLeg& leg);
   bool IsAt(const LegRecord& record, const relay::ForwardingLeg& leg) const;
   // The leg's relayed address of a family; nothing if it has none.
-  std::optional<relay::TransportAddress> RelayedOf(const LegRecord& leg,
-                                                   relay::IpFamily family) const;
-  RelayedSlot SlotOf(const LegRecord& leg, relay::IpFamily family) const;
+  std::optional<TransportAddress> RelayedOf(const LegRecord& leg, IpFamily family) const;
+  RelayedSlot SlotOf(const LegRecord& leg, IpFamily family) const;
 
-  absl::Status Permit(LegRecord& leg, const relay::IpAddress& peer, CoarseTime ends);
+  absl::Status Permit(LegRecord& leg, const IpAddress& peer, CoarseTime ends);
   // The peer's record, made without a permission if there is none.
-  absl::StatusOr<PermissionRecord*> TakePermission(LegRecord& leg, const relay::IpAddress& peer);
+  absl::StatusOr<PermissionRecord*> TakePermission(LegRecord& leg, const IpAddress& peer);
   void Remove(LegRecord& leg, PermissionRecord* permission);
 
-  absl::Status Bind(LegRecord& leg, uint16_t number, const relay::TransportAddress& peer,
-                    CoarseTime ends);
-  absl::Status AddChannel(LegRecord& leg, uint16_t number, const relay::TransportAddress& peer,
+  absl::Status Bind(LegRecord& leg, uint16_t number, const TransportAddress& peer, CoarseTime ends);
+  absl::Status AddChannel(LegRecord& leg, uint16_t number, const TransportAddress& peer,
                           CoarseTime ends);
   void Remove(LegRecord& leg, ChannelRecord* channel);
   ChannelDetails& DetailsAt(RecordNumber channel);
   PermissionRecord& PermissionOf(const ChannelRecord& channel);
-  relay::TransportAddress PeerOf(const ChannelRecord& channel);
+  TransportAddress PeerOf(const ChannelRecord& channel);
   CoarseTime EndOf(const ChannelRecord& channel);  // its own, whatever its leg's is
 
   // Decides anew whether the channel is fused with the leg it leads to, and until when. May put
@@ -92,7 +90,7 @@ class ForwardingCompiler final : public relay::ForwardingPlane {
 
   // The next hop for packets to `destination`, or kNoNextHop where there is no route: such packets
   // are dropped under their reason, as a router without a route would.
-  absl::StatusOr<NextHopId> AcquireHop(const relay::IpAddress& destination);
+  absl::StatusOr<NextHopId> AcquireHop(const IpAddress& destination);
   void ReleaseHop(NextHopId hop);
 
   const LocalAddresses& locals_;

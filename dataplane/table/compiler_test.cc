@@ -12,10 +12,6 @@
 namespace sotto::dataplane {
 namespace {
 
-using relay::IpAddress;
-using relay::IpPrefix;
-using relay::TransportAddress;
-
 constexpr uint64_t kNow = 1'000'000;
 constexpr uint64_t kLater = kNow + 600'000;
 
@@ -100,7 +96,7 @@ class CompilerTest : public testing::Test {
   bool NeitherFused() { return !Fused(1, 0x4001) && !Fused(2, 0x4002); }
 
   InterfaceTable interfaces_ = Interfaces();
-  LocalAddresses locals_{interfaces_, Options()};
+  LocalAddresses locals_{interfaces_, LocalAddressOptions::From(Options())};
   NextHopTable next_hops_{64};
   NoFrames frames_;
   Neighbors neighbors_{interfaces_, next_hops_, frames_};
@@ -322,7 +318,7 @@ class VirtualPrefixTest : public CompilerTest {
     ASSERT_TRUE(compiler_->Upsert(relay::ForwardingChannel{leg, number, peer, kLater}).ok());
   }
 
-  LocalAddresses virtual_locals_{interfaces_, VirtualOptions()};
+  LocalAddresses virtual_locals_{interfaces_, LocalAddressOptions::From(VirtualOptions())};
   std::array<relay::ForwardingLeg, 3> legs_;
 };
 
@@ -347,9 +343,9 @@ TEST_F(VirtualPrefixTest, ALegIsReachedAtItsOwnPortAlone) {
   const auto slot = [&](relay::LegId id) {
     return virtual_locals_.FindRelayed(legs_[id].relayed_v4->ip, 0);
   };
-  EXPECT_EQ(tables_->FindRelayed(slot(1), relay::IpFamily::kV4, 4711), nullptr);
-  EXPECT_NE(tables_->FindRelayed(slot(1), relay::IpFamily::kV4, 50001), nullptr);
-  EXPECT_EQ(tables_->FindRelayed(slot(1), relay::IpFamily::kV6, 50001), nullptr);
+  EXPECT_EQ(tables_->FindRelayed(slot(1), IpFamily::kV4, 4711), nullptr);
+  EXPECT_NE(tables_->FindRelayed(slot(1), IpFamily::kV4, 50001), nullptr);
+  EXPECT_EQ(tables_->FindRelayed(slot(1), IpFamily::kV6, 50001), nullptr);
 }
 
 TEST_F(VirtualPrefixTest, AnAddressBelongsToTheLegOfItsNumber) {

@@ -25,8 +25,8 @@ struct alignas(64) TestRecord {
 using Table = RecordTable<TestRecord>;
 
 ClientKey KeyOf(uint32_t n) {
-  return MakeClientKey(relay::IpAddress::V4(10, static_cast<uint8_t>(n >> 16),
-                                            static_cast<uint8_t>(n >> 8), static_cast<uint8_t>(n)),
+  return MakeClientKey(IpAddress::V4(10, static_cast<uint8_t>(n >> 16),
+                                     static_cast<uint8_t>(n >> 8), static_cast<uint8_t>(n)),
                        static_cast<uint16_t>(n * 7 + 1), 0x4000, 0);
 }
 
@@ -65,7 +65,7 @@ TEST(RecordTableTest, FillsUpWhateverTheSecretAndThePattern) {
     Table table("test", kCapacity, secret, 0);
     for (uint32_t i = 0; i < kCapacity; ++i) {
       const auto n = static_cast<uint16_t>(i * stride);
-      const relay::IpAddress relay = relay::IpAddress::V4(198, 18, 0, 1);
+      const IpAddress relay = IpAddress::V4(198, 18, 0, 1);
       const ClientKey key = round % 3 == 0   ? MakeClientKey(relay, n, 0x4000, 0)
                             : round % 3 == 1 ? MakeClientKey(relay, 7, n, 0)
                                              : KeyOf(i * stride);

@@ -13,8 +13,8 @@
 #include "dataplane/packet/parse.h"
 #include "dataplane/table/coarse_time.h"
 #include "dataplane/table/record_table.h"
+#include "relay/base/ip_address.h"
 #include "relay/forwarding.h"
-#include "relay/wire/ip_address.h"
 
 namespace sotto::dataplane {
 
@@ -83,11 +83,11 @@ struct alignas(64) LegRecord {
   RecordNumber first_permission = 0;  // control's alone
   RecordNumber first_channel = 0;     // control's alone
 
-  uint16_t relayed_port(relay::IpFamily family) const {
-    return family == relay::IpFamily::kV4 ? key.rider : relayed_v6_port;
+  uint16_t relayed_port(IpFamily family) const {
+    return family == IpFamily::kV4 ? key.rider : relayed_v6_port;
   }
-  LocalIndex relayed_local(relay::IpFamily family) const {
-    return family == relay::IpFamily::kV4 ? relayed_v4 : relayed_v6;
+  LocalIndex relayed_local(IpFamily family) const {
+    return family == IpFamily::kV4 ? relayed_v4 : relayed_v6;
   }
 };
 static_assert(sizeof(LegRecord) == 64);
@@ -170,7 +170,7 @@ struct ChannelDetails {
   RecordNumber leg = 0;              // lives as long as this channel
   RelayedSlot peer_slot = kOutside;  // the peer, if it is behind this relay
   uint16_t peer_port = 0;
-  relay::IpFamily peer_family = relay::IpFamily::kV4;
+  IpFamily peer_family = IpFamily::kV4;
   bool fused = false;             // control's alone, as all that follows
   RecordNumber permission = 0;    // of the peer; lives as long as this channel
   RecordNumber next = 0;          // of its leg
@@ -179,7 +179,7 @@ struct ChannelDetails {
 };
 static_assert(sizeof(ChannelDetails) == 28);
 
-inline ClientKey MakeClientKey(const relay::IpAddress& ip, uint16_t port, uint16_t channel,
+inline ClientKey MakeClientKey(const IpAddress& ip, uint16_t port, uint16_t channel,
                                ListenerIndex listener) {
   ClientKey key;
   std::memcpy(key.ip, ip.raw().data(), 16);
@@ -190,7 +190,7 @@ inline ClientKey MakeClientKey(const relay::IpAddress& ip, uint16_t port, uint16
   return key;
 }
 
-inline PeerKey MakePeerKey(relay::LegId leg, const relay::IpAddress& ip, uint16_t port) {
+inline PeerKey MakePeerKey(relay::LegId leg, const IpAddress& ip, uint16_t port) {
   PeerKey key;
   std::memcpy(key.ip, ip.raw().data(), 16);
   key.leg = leg;
@@ -208,12 +208,11 @@ inline KeyWords<ClientKey> ClientWords(const uint8_t* frame, const ParsedFrame& 
   if (parsed.v4) [[likely]] {
     uint32_t address;
     std::memcpy(&address, ip + 12, 4);
-    return {address, 0, tail | uint64_t{static_cast<uint8_t>(relay::IpFamily::kV4)} << 40};
+    return {address, 0, tail | uint64_t{static_cast<uint8_t>(IpFamily::kV4)} << 40};
   }
   uint64_t address[2];
   std::memcpy(address, ip + 8, 16);
-  return {address[0], address[1],
-          tail | uint64_t{static_cast<uint8_t>(relay::IpFamily::kV6)} << 40};
+  return {address[0], address[1], tail | uint64_t{static_cast<uint8_t>(IpFamily::kV6)} << 40};
 }
 
 inline KeyWords<PeerKey> PeerWords(relay::LegId leg, const uint8_t* frame,
@@ -223,12 +222,11 @@ inline KeyWords<PeerKey> PeerWords(relay::LegId leg, const uint8_t* frame,
   if (parsed.v4) [[likely]] {
     uint32_t address;
     std::memcpy(&address, ip + 12, 4);
-    return {address, 0, tail | uint64_t{static_cast<uint8_t>(relay::IpFamily::kV4)} << 48};
+    return {address, 0, tail | uint64_t{static_cast<uint8_t>(IpFamily::kV4)} << 48};
   }
   uint64_t address[2];
   std::memcpy(address, ip + 8, 16);
-  return {address[0], address[1],
-          tail | uint64_t{static_cast<uint8_t>(relay::IpFamily::kV6)} << 48};
+  return {address[0], address[1], tail | uint64_t{static_cast<uint8_t>(IpFamily::kV6)} << 48};
 }
 
 }  // namespace sotto::dataplane

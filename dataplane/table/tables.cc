@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 #include <rte_malloc.h>
 
-#include "relay/auth/random.h"
+#include "relay/base/random.h"
 
 namespace sotto::dataplane {
 uint64_t TableSizes::MemoryBytes(uint32_t relayed_slots) const {
@@ -24,7 +24,7 @@ Tables::Tables(const TableSizes& sizes, const HashSecret& secret, int socket)
 absl::StatusOr<std::unique_ptr<Tables>> Tables::Create(const TableSizes& sizes,
                                                        const LocalAddresses& locals,
                                                        uint32_t workers, int socket) {
-  relay::Random random;
+  Random random;
   HashSecret secret;
   for (uint64_t& word : secret) word = random.U64() | 1;
   std::unique_ptr<Tables> tables(new Tables(sizes, secret, socket));

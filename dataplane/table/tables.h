@@ -86,7 +86,7 @@ class Tables {
     const RecordNumber number = relayed_[slot].load(std::memory_order_acquire);
     return number == 0 ? nullptr : legs_.At(number);
   }
-  const LegRecord* FindRelayed(RelayedSlot slot, relay::IpFamily family, uint16_t port) const {
+  const LegRecord* FindRelayed(RelayedSlot slot, IpFamily family, uint16_t port) const {
     const LegRecord* leg = FindRelayed(slot);
     return leg != nullptr && leg->relayed_port(family) == port ? leg : nullptr;
   }

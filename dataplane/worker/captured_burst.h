@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "dataplane/observe/capture.h"
-#include "dataplane/observe/captured_mbuf.h"
+#include "dataplane/worker/capture_ring.h"
+#include "dataplane/worker/captured_mbuf.h"
 #include "dataplane/worker/forwarder.h"
 
 namespace sotto::dataplane {

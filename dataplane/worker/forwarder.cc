@@ -4,10 +4,10 @@
 
 #include <algorithm>
 
-#include "dataplane/observe/captured_mbuf.h"
 #include "dataplane/packet/data_indication.h"
 #include "dataplane/packet/reply.h"
 #include "dataplane/table/bound_channels.h"
+#include "dataplane/worker/captured_mbuf.h"
 #include "relay/stun/integrity.h"
 #include "relay/wire/channel_data.h"
 
@@ -19,7 +19,6 @@ using relay::StunAttributeType;
 using relay::StunClass;
 using relay::StunMessage;
 using relay::StunMethod;
-using relay::TransportAddress;
 
 bool Alive(const std::atomic<CoarseTime>& ends, CoarseTime now) {
   return now < ends.load(std::memory_order_acquire);
@@ -37,7 +36,7 @@ bool IsPlainBinding(const StunMessage& message) {
 }
 
 // The peer of what looks like a Send indication, for prefetching: not verified.
-std::optional<relay::IpAddress> SendPeer(const uint8_t* frame, const ParsedFrame& parsed) {
+std::optional<IpAddress> SendPeer(const uint8_t* frame, const ParsedFrame& parsed) {
   const std::optional<StunMessage> message =
       StunMessage::Parse({frame + parsed.payload_offset(), parsed.payload_size});
   if (!message || message->method() != StunMethod::kSend) return std::nullopt;
@@ -117,10 +116,10 @@ Forwarder::Link Forwarder::LinkOf(const Interface& interface) {
   const auto words = [&](uint16_t ether_type, uint64_t& word, uint32_t& tag) {
     uint8_t bytes[8];
     std::memcpy(bytes, interface.mac.bytes.data(), 6);
-    relay::StoreBe16(bytes + 6, interface.vlan != 0 ? kEtherTypeVlan : ether_type);
+    StoreBe16(bytes + 6, interface.vlan != 0 ? kEtherTypeVlan : ether_type);
     std::memcpy(&word, bytes, 8);
-    relay::StoreBe16(bytes, interface.vlan);
-    relay::StoreBe16(bytes + 2, ether_type);
+    StoreBe16(bytes, interface.vlan);
+    StoreBe16(bytes + 2, ether_type);
     std::memcpy(&tag, bytes, 4);
   };
   Link link;
@@ -225,7 +224,7 @@ void Forwarder::PrefetchForOthers(const Packet packets[], uint32_t count) const 
       hashes[i] = tables.permissions().Hash(PeerWords(legs[i]->id, packet.frame, packet.parsed, 0));
     } else if (packet.arrival == Arrival::kFromClient) {
       legs[i] = tables.clients().Find(hashes[i], client_of(packet));
-      const std::optional<relay::IpAddress> peer = SendPeer(packet.frame, packet.parsed);
+      const std::optional<IpAddress> peer = SendPeer(packet.frame, packet.parsed);
       if (legs[i] == nullptr || !peer) {
         legs[i] = nullptr;
         continue;
@@ -312,8 +311,7 @@ bool Forwarder::Parse(Packet& packet) {
   if (packet.parsed.payload_size >= kChannelDataHeaderSize &&
       relay::LooksLikeChannelData({payload, 1})) [[likely]] {
     packet.arrival = Arrival::kChannelData;
-    packet.channel =
-        ClientWords(packet.frame, packet.parsed, relay::LoadBe16(payload), packet.listener);
+    packet.channel = ClientWords(packet.frame, packet.parsed, LoadBe16(payload), packet.listener);
   } else {
     packet.arrival = Arrival::kFromClient;
   }
@@ -336,7 +334,7 @@ void Forwarder::FromClient(Packet& packet) {
 
 void Forwarder::ChannelData(Packet& packet) {
   const uint8_t* message = packet.frame + packet.parsed.payload_offset();
-  const uint16_t length = relay::LoadBe16(message + 2);
+  const uint16_t length = LoadBe16(message + 2);
   if (length > packet.parsed.payload_size - kChannelDataHeaderSize) {
     return Drop(packet.mbuf, DropReason::kChannelDataMalformed);
   }
@@ -404,7 +402,7 @@ void Forwarder::Binding(Packet& packet, const StunMessage& request) {
   if (fingerprint && !relay::VerifyFingerprint(request)) {
     return Drop(packet.mbuf, DropReason::kStunMalformed);
   }
-  const relay::IpAddress source = SourceOf(packet.frame, packet.parsed);
+  const IpAddress source = SourceOf(packet.frame, packet.parsed);
   uint8_t buffer[64];
   relay::StunBuilder builder(buffer, StunMethod::kBinding, StunClass::kSuccess,
                              request.transaction_id());
@@ -490,7 +488,7 @@ void Forwarder::FromPeer(Packet& packet) {
 }
 
 void Forwarder::ToLeg(Packet& packet, Payload& payload, const LegRecord& from, RelayedSlot slot,
-                      relay::IpFamily family, uint16_t port, PacketPath path) {
+                      IpFamily family, uint16_t port, PacketPath path) {
   const LegRecord* leg = context_.tables.FindRelayed(slot, family, port);
   if (leg == nullptr || !Alive(leg->ends, now_)) {
     return Drop(packet.mbuf, DropReason::kPeerIsRelay);

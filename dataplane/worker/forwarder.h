@@ -11,16 +11,16 @@
 
 #include "dataplane/l3/interface.h"
 #include "dataplane/l3/next_hop.h"
-#include "dataplane/observe/capture.h"
-#include "dataplane/observe/counters.h"
 #include "dataplane/packet/keystream.h"
 #include "dataplane/packet/local_addresses.h"
 #include "dataplane/packet/parse.h"
 #include "dataplane/packet/payload.h"
 #include "dataplane/table/tables.h"
+#include "dataplane/worker/capture_ring.h"
+#include "dataplane/worker/counters.h"
 #include "dataplane/worker/punt.h"
+#include "relay/base/source_budget.h"
 #include "relay/stun/message.h"
-#include "relay/wire/source_budget.h"
 
 namespace sotto::dataplane {
 
@@ -133,10 +133,10 @@ class Forwarder {
 
   // From one leg to another of this relay, both named by what control has compiled.
   void ToLeg(Packet& packet, Payload& payload, const LegRecord& from, RelayedSlot slot,
-             relay::IpFamily family, uint16_t port, PacketPath path);
+             IpFamily family, uint16_t port, PacketPath path);
   // To the leg's client, as ChannelData or as a Data indication, as the leg's permissions say.
   void ToClient(Packet& packet, Payload& payload, const LegRecord& leg,
-                const relay::TransportAddress& source, PacketPath as_channel, PacketPath as_data);
+                const TransportAddress& source, PacketPath as_channel, PacketPath as_data);
   template <typename Header>
   Way WayOf(const Header& header) const {
     const NextHopTable::Hop hop = context_.next_hops.Read(header.next_hop);
@@ -167,8 +167,8 @@ class Forwarder {
   const bool spend_rates_;
   WorkerCounters& counters_;
   CaptureRing* capture_ = nullptr;
-  relay::SourceBudget request_budget_;
-  relay::SourceBudget answer_budget_;
+  SourceBudget request_budget_;
+  SourceBudget answer_budget_;
   Keystream random_;
   std::vector<Link> links_;              // by InterfaceId
   std::vector<HeaderTemplate> sources_;  // by LocalIndex: what headers are derived from

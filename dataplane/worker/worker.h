@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "dataplane/observe/counters.h"
 #include "dataplane/table/tables.h"
+#include "dataplane/worker/counters.h"
 #include "dataplane/worker/doorbell.h"
 #include "dataplane/worker/forwarder.h"
 #include "dataplane/worker/idle_wait.h"

@@ -4,8 +4,8 @@
 #include <array>
 #include <utility>
 
+#include "relay/base/big_endian.h"
 #include "relay/stun/integrity.h"
-#include "relay/wire/big_endian.h"
 
 namespace sotto::relay {
 namespace {

@@ -14,7 +14,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "relay/auth/credential.h"
 #include "relay/auth/nonce.h"
-#include "relay/auth/random.h"
+#include "relay/base/random.h"
 #include "relay/stun/message.h"
 
 namespace sotto::relay {

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "relay/base/big_endian.h"
 #include "relay/stun/integrity.h"
-#include "relay/wire/big_endian.h"
 
 namespace sotto::relay {
 namespace {

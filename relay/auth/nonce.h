@@ -13,8 +13,8 @@
 #include <cstdint>
 #include <string_view>
 
-#include "relay/auth/random.h"
-#include "relay/wire/ip_address.h"
+#include "relay/base/ip_address.h"
+#include "relay/base/random.h"
 
 namespace sotto::relay {
 

@@ -13,7 +13,7 @@
 #include <cstdlib>
 #include <memory>
 
-#include "relay/wire/text.h"
+#include "relay/base/text.h"
 
 namespace sotto {
 namespace {
@@ -36,7 +36,7 @@ int SyslogPriority(LogLevel level) {
 // that belongs to no UTF-8 becomes the escape of the character of its value.
 void AppendEscaped(std::string& out, std::string_view text) {
   while (!text.empty()) {
-    const relay::Utf8Character first = relay::FirstOf(text);
+    const Utf8Character first = FirstOf(text);
     const std::string_view bytes = text.substr(0, std::max<size_t>(first.size, 1));
     text.remove_prefix(bytes.size());
     if (first.size == 0) {
@@ -46,7 +46,7 @@ void AppendEscaped(std::string& out, std::string_view text) {
       out += bytes;
     } else if (bytes == "\n") {
       out += "\\n";
-    } else if (relay::IsControl(first.value)) {
+    } else if (IsControl(first.value)) {
       out += fmt::format("\\u{:04x}", static_cast<uint32_t>(first.value));
     } else {
       out += bytes;

@@ -43,7 +43,7 @@ Answer Refusal(http::status status, std::string_view sentence) {
   return {.status = status, .body = std::make_shared<std::string>(sentence)};
 }
 
-asio::ip::tcp::endpoint EndpointOf(const relay::TransportAddress& address) {
+asio::ip::tcp::endpoint EndpointOf(const TransportAddress& address) {
   const auto bytes = address.ip.bytes();
   if (address.ip.is_v4()) {
     asio::ip::address_v4::bytes_type v4;

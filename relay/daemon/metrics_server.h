@@ -12,13 +12,13 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "relay/base/ip_address.h"
 #include "relay/daemon/metrics_families.h"
-#include "relay/wire/ip_address.h"
 
 namespace sotto {
 
 struct MetricsServerOptions {
-  relay::TransportAddress listen;  // port 0: any
+  TransportAddress listen;  // port 0: any
   // One that comes beyond these takes the place of the one that has been quiet for longest.
   size_t max_connections = 16;
   // For a request to arrive whole, or an answer to be taken.

@@ -22,7 +22,7 @@ using namespace std::chrono_literals;
 
 MetricsServerOptions Options() {
   MetricsServerOptions options;
-  options.listen = *relay::TransportAddress::Parse("127.0.0.1:0");
+  options.listen = *TransportAddress::Parse("127.0.0.1:0");
   options.freshness = 0ms;
   return options;
 }

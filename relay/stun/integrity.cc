@@ -8,7 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "relay/wire/big_endian.h"
+#include "relay/base/big_endian.h"
 
 namespace sotto::relay {
 namespace {

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "absl/strings/escaping.h"
+#include "relay/base/big_endian.h"
 #include "relay/stun/rfc_vectors.h"
-#include "relay/wire/big_endian.h"
 
 namespace sotto::relay {
 namespace {

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "relay/base/big_endian.h"
+#include "relay/base/byte_cursor.h"
 #include "relay/stun/integrity.h"
-#include "relay/wire/big_endian.h"
-#include "relay/wire/byte_cursor.h"
 
 namespace sotto::relay {
 namespace {

@@ -9,8 +9,8 @@
 #include <span>
 #include <string_view>
 
+#include "relay/base/ip_address.h"
 #include "relay/stun/attributes.h"
-#include "relay/wire/ip_address.h"
 
 namespace sotto::relay {
 

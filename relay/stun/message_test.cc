@@ -8,8 +8,8 @@
 #include <random>
 #include <vector>
 
+#include "relay/base/big_endian.h"
 #include "relay/stun/integrity.h"
-#include "relay/wire/big_endian.h"
 
 namespace sotto::relay {
 namespace {

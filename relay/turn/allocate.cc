@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "relay/base/big_endian.h"
 #include "relay/turn/call_name.h"
 #include "relay/turn/server_impl.h"
-#include "relay/wire/big_endian.h"
 
 namespace sotto::relay {
 namespace {

@@ -9,10 +9,10 @@
 
 #include "absl/container/inlined_vector.h"
 #include "relay/auth/credential.h"
+#include "relay/base/ip_address.h"
 #include "relay/forwarding.h"
 #include "relay/stun/message.h"
 #include "relay/turn/compact_string.h"
-#include "relay/wire/ip_address.h"
 
 namespace sotto::relay {
 

@@ -2,8 +2,8 @@
 // datagrams and ICMP errors from peers (sections 11.3, 11.5 and 12.7).
 #include <algorithm>
 
+#include "relay/base/big_endian.h"
 #include "relay/turn/server_impl.h"
-#include "relay/wire/big_endian.h"
 #include "relay/wire/channel_data.h"
 
 namespace sotto::relay {
@@ -69,7 +69,8 @@ Outcome Server::Impl::HandleSend(const ClientPath& path, const StunMessage& mess
   }
   if (!CallPermits(*allocation, *peer)) return Drop(Discard::kCallNotArmed);
   // With IPv6 there is no such bit, and the attribute is ignored (section 13).
-  return ToPeer(id, *allocation, *peer, data->value, peer->ip.is_v4() && message.Has(kDontFragment));
+  return ToPeer(id, *allocation, *peer, data->value,
+                peer->ip.is_v4() && message.Has(kDontFragment));
 }
 
 Allocation* Server::Impl::FindReceiver(const TransportAddress& relayed,
@@ -139,7 +140,9 @@ Outcome Server::Impl::HandlePeerError(const TransportAddress& relayed, const Tra
   StunBuilder indication(buffer, StunMethod::kData, StunClass::kIndication, transaction_id);
   indication.AddXorAddress(kXorPeerAddress, peer);
   indication.Add(kIcmp, value);
-  return {.kind = Outcome::Kind::kToClient, .path = allocations_.PathOf(*allocation), .bytes = indication.Finish()};
+  return {.kind = Outcome::Kind::kToClient,
+          .path = allocations_.PathOf(*allocation),
+          .bytes = indication.Finish()};
 }
 
 }  // namespace sotto::relay

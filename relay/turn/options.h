@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "relay/base/ip_address.h"
 #include "relay/forwarding.h"
-#include "relay/wire/ip_address.h"
 #include "relay/wire/virtual_prefix.h"
 
 namespace sotto::relay {

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "relay/base/ip_address.h"
 #include "relay/turn/options.h"
-#include "relay/wire/ip_address.h"
 
 namespace sotto::relay {
 

@@ -1,7 +1,7 @@
 // CreatePermission (RFC 8656, section 10) and ChannelBind (section 12.2).
 #include "absl/container/inlined_vector.h"
+#include "relay/base/big_endian.h"
 #include "relay/turn/server_impl.h"
-#include "relay/wire/big_endian.h"
 #include "relay/wire/channel_data.h"
 
 namespace sotto::relay {

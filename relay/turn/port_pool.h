@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "relay/auth/random.h"
+#include "relay/base/random.h"
 
 namespace sotto::relay {
 

@@ -1,9 +1,9 @@
 // From a STUN message to the handler of its method, and back to an answer.
 #include <array>
 
+#include "relay/base/big_endian.h"
 #include "relay/stun/integrity.h"
 #include "relay/turn/server_impl.h"
-#include "relay/wire/big_endian.h"
 
 namespace sotto::relay {
 namespace {

@@ -18,18 +18,13 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "relay/base/clock.h"
+#include "relay/base/ip_address.h"
 #include "relay/forwarding.h"
 #include "relay/turn/options.h"
 #include "relay/turn/refusal.h"
-#include "relay/wire/ip_address.h"
 
 namespace sotto::relay {
-
-// The time of one call into the server.
-struct Now {
-  MonotonicMs monotonic_ms = 0;
-  int64_t unix_s = 0;  // for time-limited credentials alone
-};
 
 // Why a datagram led to nothing. Each has a name and a sentence in discard.cc.
 enum class Discard : uint8_t {
@@ -63,14 +58,6 @@ struct Outcome {
   TransportAddress peer = {};
   bool dont_fragment = false;
   std::span<const uint8_t> bytes = {};
-};
-
-// The ICMP attribute of RFC 8656, section 18.13. `type` is of ICMP or ICMPv6 as the peer is.
-struct IcmpError {
-  uint8_t type = 0;
-  uint8_t code = 0;
-  uint32_t data =
-      0;  // the MTU with "fragmentation needed" and "packet too big"; else not looked at
 };
 
 // What an operator sees of an allocation.

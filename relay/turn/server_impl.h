@@ -21,7 +21,8 @@
 #include "absl/container/flat_hash_map.h"
 #include "relay/auth/authenticator.h"
 #include "relay/auth/quota.h"
-#include "relay/auth/random.h"
+#include "relay/base/random.h"
+#include "relay/base/source_budget.h"
 #include "relay/stun/message.h"
 #include "relay/turn/allocation_table.h"
 #include "relay/turn/call_table.h"
@@ -31,7 +32,6 @@
 #include "relay/turn/reservation_table.h"
 #include "relay/turn/server.h"
 #include "relay/turn/transaction_cache.h"
-#include "relay/wire/source_budget.h"
 
 namespace sotto::relay {
 

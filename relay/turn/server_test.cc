@@ -318,8 +318,8 @@ TEST_F(ServerTest, TheOperatorSeesAllocationsAndEndsThem) {
   std::vector<LegId> ids;
   LegId next = 0;
   do {
-    next = server->ForEachAllocation(
-        next, 1, false, [&](const AllocationInfo& info) { ids.push_back(info.id); });
+    next = server->ForEachAllocation(next, 1, false,
+                                     [&](const AllocationInfo& info) { ids.push_back(info.id); });
   } while (next != 0);
   EXPECT_EQ(ids, (std::vector<LegId>{seen[0].id, seen[1].id}));
   EXPECT_TRUE(server->EndAllocation(seen[0].id, now).ok());

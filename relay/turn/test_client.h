@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "relay/auth/credential.h"
+#include "relay/base/big_endian.h"
 #include "relay/stun/integrity.h"
 #include "relay/stun/message.h"
 #include "relay/turn/server.h"
-#include "relay/wire/big_endian.h"
 #include "relay/wire/channel_data.h"
 
 namespace sotto::relay {

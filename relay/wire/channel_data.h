@@ -11,7 +11,7 @@
 #include <optional>
 #include <span>
 
-#include "relay/wire/big_endian.h"
+#include "relay/base/big_endian.h"
 
 namespace sotto::relay {
 

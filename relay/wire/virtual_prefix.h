@@ -9,8 +9,8 @@
 #include <optional>
 #include <span>
 
-#include "relay/wire/big_endian.h"
-#include "relay/wire/ip_address.h"
+#include "relay/base/big_endian.h"
+#include "relay/base/ip_address.h"
 
 namespace sotto::relay {
 

@@ -63,11 +63,11 @@ api::ServerFrame CallEndedFrame(const CallId& call, api::CallEnded::Why why) {
 }
 
 api::ServerFrame PeerAddressFrame(const CallId& call,
-                                  const std::vector<relay::TransportAddress>& relayed) {
+                                  const std::vector<TransportAddress>& relayed) {
   api::ServerFrame frame;
   api::PeerAddress& peer = *frame.mutable_peer_address();
   peer.set_call(std::string(AsBytes(call)));
-  for (const relay::TransportAddress& address : relayed) {
+  for (const TransportAddress& address : relayed) {
     api::TransportAddress& to = *peer.add_relayed();
     to.set_ip(std::string(address.ip.bytes().begin(), address.ip.bytes().end()));
     to.set_port(address.port);

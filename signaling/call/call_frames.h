@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "relay/wire/ip_address.h"
+#include "relay/base/ip_address.h"
 #include "signaling/api/api.h"
 #include "signaling/identity/account.h"
 #include "signaling/relay_client/relay_fleet.h"
@@ -25,8 +25,7 @@ api::ServerFrame CallStoppedFrame(const CallId& call, api::CallStopped::Why why)
 api::ServerFrame CallConnectedFrame(const CallId& call, std::string_view answer,
                                     bool protect_address);
 api::ServerFrame CallEndedFrame(const CallId& call, api::CallEnded::Why why);
-api::ServerFrame PeerAddressFrame(const CallId& call,
-                                  const std::vector<relay::TransportAddress>& relayed);
+api::ServerFrame PeerAddressFrame(const CallId& call, const std::vector<TransportAddress>& relayed);
 api::ServerFrame FromPeerFrame(const CallId& call, std::string_view body);
 
 std::string_view AsBytes(const CallId& call);

@@ -111,9 +111,9 @@ TEST_F(SwitchboardTest, ADeclineStopsAllDevicesAndTheCallerLearnsNothing) {
 // --- Connected
 
 TEST_F(SwitchboardTest, LegsGoToTheOtherSideOnceConnected) {
-  const relay::TransportAddress a = {relay::IpAddress::V4(192, 0, 2, 1), 50001};
-  const relay::TransportAddress b4 = {relay::IpAddress::V4(192, 0, 2, 1), 50002};
-  const relay::TransportAddress b6 = {relay::IpAddress::Parse("2001:db8::1").value(), 50003};
+  const TransportAddress a = {IpAddress::V4(192, 0, 2, 1), 50001};
+  const TransportAddress b4 = {IpAddress::V4(192, 0, 2, 1), 50002};
+  const TransportAddress b6 = {IpAddress::Parse("2001:db8::1").value(), 50003};
   const std::string call = Ringing();
   Drain();
   world_.Leg(call, CallSideName::kCaller, {a});

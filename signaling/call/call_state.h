@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
-#include "relay/wire/ip_address.h"
+#include "relay/base/ip_address.h"
 #include "signaling/call/switchboard.h"
 
 namespace sotto::signaling::calls {
@@ -47,7 +47,7 @@ struct Call {
   absl::InlinedVector<SessionId, 2> offered;   // the recipient's sessions that had an IncomingCall
   SessionId acceptor = 0;                      // which of them has accepted
   std::array<uint32_t, 2> peer_messages = {};  // by CallSideName
-  std::array<std::vector<relay::TransportAddress>, 2> legs;  // by CallSideName, once connected
+  std::array<std::vector<TransportAddress>, 2> legs;  // by CallSideName, once connected
 
   // The key in `deadlines_`. `order` makes it unique, and earlier calls come first.
   MonotonicMs deadline = 0;

@@ -98,8 +98,7 @@ class CallWorld final : public CallEffects {
     decision.serial = serial;
     switchboard->OnDecision(decision, now);
   }
-  void Leg(const std::string& call, CallSideName side,
-           std::vector<relay::TransportAddress> relayed) {
+  void Leg(const std::string& call, CallSideName side, std::vector<TransportAddress> relayed) {
     switchboard->OnLeg({.call = ToId(call), .side = side, .relayed = std::move(relayed)}, now);
   }
   void Advance(uint64_t ms) {
@@ -173,7 +172,7 @@ class CallWorld final : public CallEffects {
     effects.push_back({.kind = Effect::Kind::kEndRelay, .call = call, .relay = relay});
   }
 
-  CallTime now = {.monotonic_ms = 1000, .unix_s = 1'800'000'001};
+  Now now = {.monotonic_ms = 1000, .unix_s = 1'800'000'001};
   RelayIndex next_relay = 0;
   uint64_t request = 0;
   std::vector<Effect> effects;

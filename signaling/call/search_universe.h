@@ -247,7 +247,7 @@ class Universe {
         break;
       }
       case Do::kLeg:
-        world_.Leg(id, action.side, {{relay::IpAddress::V4(192, 0, 2, 1), 50000}});
+        world_.Leg(id, action.side, {{IpAddress::V4(192, 0, 2, 1), 50000}});
         break;
       case Do::kToggle:
         if (session == 0) {

@@ -122,7 +122,7 @@ Session* Switchboard::Impl::FindSession(SessionId session) {
 
 // --- Sessions
 
-void Switchboard::Impl::Attach(const Party& party, const CallTime& now) {
+void Switchboard::Impl::Attach(const Party& party, const Now& now) {
   auto& session = sessions_[party.session];
   if (session != nullptr) return;
   session = std::make_unique<Session>(party);
@@ -164,7 +164,7 @@ void Switchboard::Impl::EraseIfEmpty(const AccountId& account) {
 // --- The caller places
 
 void Switchboard::Impl::Place(SessionId session, uint64_t request, const api::PlaceCall& message,
-                              const CallTime& now) {
+                              const Now& now) {
   const auto refuse = [&](Code code, std::string_view text) {
     Refuse(session, request, code, text);
   };
@@ -229,7 +229,7 @@ void Switchboard::Impl::Place(SessionId session, uint64_t request, const api::Pl
 }
 
 void Switchboard::Impl::Begin(Call& call, Session& session, const api::PlaceCall& message,
-                              const CallTime& now) {
+                              const Now& now) {
   call.over = false;
   call.place_id = message.place_id();
   call.offer = message.offer();
@@ -255,7 +255,7 @@ void Switchboard::Impl::SetDeadline(Call& call, MonotonicMs deadline) {
 
 // --- It rings, or doesn't
 
-void Switchboard::Impl::OnDecision(const Decision& decision, const CallTime& now) {
+void Switchboard::Impl::OnDecision(const Decision& decision, const Now& now) {
   Call* call = Find(decision.call);
   if (call == nullptr || call->phase != Phase::kDeciding) return;
   const bool ring = decision.ring && call->recipient != call->caller.id();
@@ -281,7 +281,7 @@ void Switchboard::Impl::OnDecision(const Decision& decision, const CallTime& now
   call->offer = {};
 }
 
-void Switchboard::Impl::Offer(Call& call, SessionId session, const CallTime& now) {
+void Switchboard::Impl::Offer(Call& call, SessionId session, const Now& now) {
   api::ServerFrame frame;
   api::IncomingCall& incoming = *frame.mutable_incoming_call();
   incoming.set_call(std::string(AsBytes(call.id)));
@@ -329,7 +329,7 @@ Call* Switchboard::Impl::FindRinging(SessionId session, uint64_t request, const 
 }
 
 void Switchboard::Impl::Accept(SessionId session, uint64_t request, const api::AcceptCall& message,
-                               const CallTime& now) {
+                               const Now& now) {
   if (!IsBodySize(message.answer().size())) {
     return Refuse(session, request, api::Refused::CODE_MALFORMED,
                   "answer must have 512, 1024, 2048, 4096, 8192 or 16384 bytes");
@@ -417,7 +417,7 @@ void Switchboard::Impl::HangUp(SessionId session, uint64_t request, const api::H
                  : Ending{call, Ended::WHY_PEER_HUNG_UP, Ended::WHY_HUNG_UP}});
 }
 
-void Switchboard::Impl::Tick(const CallTime& now) {
+void Switchboard::Impl::Tick(const Now& now) {
   std::vector<Ending> endings;
   for (const auto& [key, call] : deadlines_) {
     if (key.first > now.monotonic_ms) break;
@@ -496,40 +496,40 @@ Switchboard::Switchboard(const SwitchboardOptions& options, const ServerKey& key
     : impl_(std::make_unique<Impl>(options, key, effects)) {}
 Switchboard::~Switchboard() = default;
 
-void Switchboard::Attach(const Party& party, const CallTime& now) { impl_->Attach(party, now); }
-void Switchboard::Detach(SessionId session, const CallTime&) { impl_->Detach(session); }
+void Switchboard::Attach(const Party& party, const Now& now) { impl_->Attach(party, now); }
+void Switchboard::Detach(SessionId session, const Now&) { impl_->Detach(session); }
 
 void Switchboard::Handle(SessionId session, uint64_t request, const api::PlaceCall& message,
-                         const CallTime& now) {
+                         const Now& now) {
   if (impl_->IsAttached(session)) impl_->Place(session, request, message, now);
 }
 void Switchboard::Handle(SessionId session, uint64_t request, const api::AcceptCall& message,
-                         const CallTime& now) {
+                         const Now& now) {
   if (impl_->IsAttached(session)) impl_->Accept(session, request, message, now);
 }
 void Switchboard::Handle(SessionId session, uint64_t request, const api::DeclineCall& message,
-                         const CallTime&) {
+                         const Now&) {
   if (impl_->IsAttached(session)) impl_->Decline(session, request, message);
 }
 void Switchboard::Handle(SessionId session, uint64_t request, const api::HangUp& message,
-                         const CallTime&) {
+                         const Now&) {
   if (impl_->IsAttached(session)) impl_->HangUp(session, request, message);
 }
 void Switchboard::Handle(SessionId session, uint64_t request, const api::SendToPeer& message,
-                         const CallTime&) {
+                         const Now&) {
   if (impl_->IsAttached(session)) impl_->SendToPeer(session, request, message);
 }
 
-void Switchboard::OnDecision(const Decision& decision, const CallTime& now) {
+void Switchboard::OnDecision(const Decision& decision, const Now& now) {
   impl_->OnDecision(decision, now);
 }
-void Switchboard::OnDecisionFailed(const CallId& call, const CallTime& now) {
+void Switchboard::OnDecisionFailed(const CallId& call, const Now& now) {
   Decision silenced;
   silenced.call = call;
   impl_->OnDecision(silenced, now);
 }
-void Switchboard::OnLeg(const LegAddresses& leg, const CallTime&) { impl_->OnLeg(leg); }
-void Switchboard::Tick(const CallTime& now) { impl_->Tick(now); }
+void Switchboard::OnLeg(const LegAddresses& leg, const Now&) { impl_->OnLeg(leg); }
+void Switchboard::Tick(const Now& now) { impl_->Tick(now); }
 MonotonicMs Switchboard::NextDeadline() const { return impl_->NextDeadline(); }
 Switchboard::Counters Switchboard::counters() const { return impl_->counters(); }
 

@@ -19,20 +19,14 @@
 #include <span>
 #include <vector>
 
+#include "relay/base/clock.h"
 #include "signaling/api/api.h"
-#include "signaling/decision/decider.h"
+#include "signaling/decision/decision.h"
 #include "signaling/identity/account.h"
+#include "signaling/ids.h"
 #include "signaling/relay_client/relay_fleet.h"
 
 namespace sotto::signaling {
-
-using SessionId = uint64_t;    // never used twice within a process
-using MonotonicMs = uint64_t;  // a clock that only goes forward
-
-struct CallTime {
-  MonotonicMs monotonic_ms = 0;
-  int64_t unix_s = 0;
-};
 
 // Whom a session belongs to.
 struct Party {
@@ -85,11 +79,11 @@ class Switchboard {
 
   // A session begins: calls that ring for its account ring here too. A resumed session hasn't
   // ended, and isn't attached again.
-  void Attach(const Party& party, const CallTime& now);
+  void Attach(const Party& party, const Now& now);
   // A session ends for good. What it has placed is over, as after a HangUp (to a peer that is
   // connected: WHY_PEER_LOST), and so is what it has accepted; what rings here rings on for the
   // account's other devices, and for those to come. It gets no more frames.
-  void Detach(SessionId session, const CallTime& now);
+  void Detach(SessionId session, const Now& now);
 
   // `request` is the ClientFrame.seq to answer: PlaceCall with CallPlaced, the others with Done,
   // which comes before anything else that follows; or with Refused, and nothing else has happened.
@@ -105,27 +99,23 @@ class Switchboard {
   // place_id) while it stands, it is the same call: CallPlaced again and no second decision; from
   // another session of the account, it moves there, and if it is connected that session is told so
   // (CallConnected, PeerAddress); the session that had it gets CallEnded{HUNG_UP}.
-  void Handle(SessionId session, uint64_t request, const api::PlaceCall& message,
-              const CallTime& now);
-  void Handle(SessionId session, uint64_t request, const api::AcceptCall& message,
-              const CallTime& now);
-  void Handle(SessionId session, uint64_t request, const api::DeclineCall& message,
-              const CallTime& now);
+  void Handle(SessionId session, uint64_t request, const api::PlaceCall& message, const Now& now);
+  void Handle(SessionId session, uint64_t request, const api::AcceptCall& message, const Now& now);
+  void Handle(SessionId session, uint64_t request, const api::DeclineCall& message, const Now& now);
   // By the caller at any time, by the recipient's session that accepted. CallEnded{HUNG_UP} follows
   // Done.
-  void Handle(SessionId session, uint64_t request, const api::HangUp& message, const CallTime& now);
-  void Handle(SessionId session, uint64_t request, const api::SendToPeer& message,
-              const CallTime& now);
+  void Handle(SessionId session, uint64_t request, const api::HangUp& message, const Now& now);
+  void Handle(SessionId session, uint64_t request, const api::SendToPeer& message, const Now& now);
 
   // Of a call that is over by now: it is missed if it would have rung.
-  void OnDecision(const Decision& decision, const CallTime& now);
-  void OnDecisionFailed(const CallId& call, const CallTime& now);  // as if it were silenced
+  void OnDecision(const Decision& decision, const Now& now);
+  void OnDecisionFailed(const CallId& call, const Now& now);  // as if it were silenced
   // Becomes PeerAddress to the other side; ignored unless the call is connected.
-  void OnLeg(const LegAddresses& leg, const CallTime& now);
+  void OnLeg(const LegAddresses& leg, const Now& now);
 
   // Ends what is out of time. Call it at NextDeadline() or soon after; all callers of one Tick are
   // told before any recipient is.
-  void Tick(const CallTime& now);
+  void Tick(const Now& now);
   // UINT64_MAX: none.
   MonotonicMs NextDeadline() const;
 

@@ -22,21 +22,19 @@ class Switchboard::Impl {
   Impl(const SwitchboardOptions& options, const ServerKey& key, CallEffects& effects);
   ~Impl();
 
-  void Attach(const Party& party, const CallTime& now);
+  void Attach(const Party& party, const Now& now);
   void Detach(SessionId session);
   bool IsAttached(SessionId session) const { return sessions_.contains(session); }
 
-  void Place(SessionId session, uint64_t request, const api::PlaceCall& message,
-             const CallTime& now);
-  void Accept(SessionId session, uint64_t request, const api::AcceptCall& message,
-              const CallTime& now);
+  void Place(SessionId session, uint64_t request, const api::PlaceCall& message, const Now& now);
+  void Accept(SessionId session, uint64_t request, const api::AcceptCall& message, const Now& now);
   void Decline(SessionId session, uint64_t request, const api::DeclineCall& message);
   void HangUp(SessionId session, uint64_t request, const api::HangUp& message);
   void SendToPeer(SessionId session, uint64_t request, const api::SendToPeer& message);
 
-  void OnDecision(const Decision& decision, const CallTime& now);
+  void OnDecision(const Decision& decision, const Now& now);
   void OnLeg(const LegAddresses& leg);
-  void Tick(const CallTime& now);
+  void Tick(const Now& now);
 
   MonotonicMs NextDeadline() const {
     return deadlines_.empty() ? std::numeric_limits<MonotonicMs>::max()
@@ -73,10 +71,10 @@ class Switchboard::Impl {
   calls::Session* FindSession(SessionId session);
 
   void Begin(calls::Call& call, calls::Session& session, const api::PlaceCall& message,
-             const CallTime& now);
+             const Now& now);
   void GiveTo(calls::Call& call, calls::Session& session);
   void SetDeadline(calls::Call& call, MonotonicMs deadline);
-  void Offer(calls::Call& call, SessionId session, const CallTime& now);
+  void Offer(calls::Call& call, SessionId session, const Now& now);
   void StopRinging(calls::Call& call, api::CallStopped::Why why, SessionId except);
   void End(const std::vector<Ending>& endings);
   void Unlink(calls::Call& call);

@@ -19,8 +19,8 @@ class SwitchboardSnapshot {
   using NameSession = std::function<std::string(SessionId)>;
   using NameCall = std::function<std::string(const CallId&)>;
 
-  static std::string Of(const Switchboard& switchboard, const CallTime& now,
-                        const NameSession& session, const NameCall& call) {
+  static std::string Of(const Switchboard& switchboard, const Now& now, const NameSession& session,
+                        const NameCall& call) {
     const Switchboard::Impl& impl = *switchboard.impl_;
     const auto calls = [&](const std::vector<calls::Call*>& list) {
       std::string out;

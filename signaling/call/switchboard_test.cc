@@ -134,7 +134,7 @@ TEST_F(SwitchboardTest, PlacedAgainByAnotherSessionItMovesThere) {
 
 TEST_F(SwitchboardTest, AConnectedCallThatMovesIsToldWhereItStands) {
   const std::string call = Connected();
-  const relay::TransportAddress leg = {relay::IpAddress::V4(192, 0, 2, 1), 50000};
+  const TransportAddress leg = {IpAddress::V4(192, 0, 2, 1), 50000};
   world_.Leg(call, CallSideName::kRecipient, {leg});
   Drain();
   world_.Attach(kAlice2, "alice");

@@ -4,8 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include "signaling/decision/notice_box.h"
 #include "signaling/decision/pair_rate.h"
-#include "signaling/notice/notice_box.h"
 #include "signaling/token/sodium.h"
 #include "signaling/token/terms.h"
 

@@ -18,22 +18,16 @@
 // Runs on the store's thread.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "signaling/identity/account.h"
+#include "signaling/decision/decision.h"
 #include "signaling/store/store.h"
-#include "signaling/token/token.h"
 
 namespace sotto::signaling {
-
-// 32 random bytes that stay with the store's file and never enter it.
-using ServerKey = std::array<uint8_t, 32>;
 
 struct DeciderOptions {
   // Calls from one account to one other, within `pair_window_s`: beyond, they are silenced.
@@ -43,34 +37,6 @@ struct DeciderOptions {
   // all of its calls silenced until the window ends.
   uint32_t standing_silenced = 100;
   uint32_t standing_window_s = 24 * 3600;
-};
-
-// What is known of a call when it is decided. The caller is evidence, not identity: a call with
-// nothing but a token (no caller) can be decided too.
-struct DecisionRequest {
-  CallId call = {};
-  std::optional<VerifiedAccount> caller;
-  AccountId recipient;
-  std::optional<Token> token;
-};
-
-// What became of the token that a call was placed with.
-enum class TokenResult : uint8_t {
-  kNone,      // there was none
-  kInvalid,   // no token of this recipient's, or of an epoch that has no key or is over
-  kUnused,    // good, but the call doesn't ring whatever the token
-  kSpent,     // good once: its uses are spent, or it is revoked
-  kAccepted,  // it rings, and has taken a use
-};
-constexpr size_t kTokenResultCount = 5;
-
-struct Decision {
-  CallId call = {};
-  bool ring = false;
-  bool protect_address = false;       // either party's setting
-  std::optional<TokenSerial> serial;  // of a token that was valid and fresh, if it rings
-  bool noticed = false;               // notices were added for the recipient's devices
-  TokenResult token = TokenResult::kNone;
 };
 
 class NoticeBox;

@@ -143,7 +143,7 @@ TEST_F(DeciderTest, EveryOneBitChangeOfATokenIsSilenced) {
   TokenBytes bytes;
   const Token good = bob_.Issue(1);
   bytes[0] = kTokenVersion;
-  relay::StoreBe32(&bytes[1], good.epoch);
+  StoreBe32(&bytes[1], good.epoch);
   std::ranges::copy(good.serial, &bytes[5]);
   std::ranges::copy(good.signature, &bytes[21]);
   for (size_t bit = 0; bit < 8 * kTokenSize; ++bit) {

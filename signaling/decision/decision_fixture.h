@@ -6,9 +6,9 @@
 #include <string_view>
 #include <utility>
 
-#include "relay/wire/big_endian.h"
+#include "relay/base/big_endian.h"
 #include "signaling/decision/decider.h"
-#include "signaling/notice/notice_box.h"
+#include "signaling/decision/notice_box.h"
 #include "signaling/store/sqlite_store.h"
 #include "signaling/token/sodium.h"
 
@@ -26,7 +26,7 @@ inline VerifiedAccount Verified(std::string_view name) {
 // A number, as 16 bytes.
 inline std::array<uint8_t, 16> Id(uint64_t number) {
   std::array<uint8_t, 16> id = {};
-  relay::StoreBe64(id.data(), number);
+  StoreBe64(id.data(), number);
   return id;
 }
 

@@ -9,8 +9,8 @@
 #include <optional>
 
 #include "absl/container/flat_hash_map.h"
+#include "signaling/decision/bounded_map.h"
 #include "signaling/identity/account.h"
-#include "signaling/notice/bounded_map.h"
 
 namespace sotto::signaling {
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "relay/wire/big_endian.h"
+#include "relay/base/big_endian.h"
 #include "signaling/token/sodium.h"
 
 namespace sotto::signaling {
@@ -14,8 +14,8 @@ NoticeBytes EncodeNotice(const Notice& notice) {
   NoticeBytes bytes = {};
   bytes[0] = kNoticeVersion;
   bytes[1] = static_cast<uint8_t>(notice.kind);
-  relay::StoreBe16(&bytes[2], notice.count.value());
-  relay::StoreBe32(&bytes[4], notice.minute.value());
+  StoreBe16(&bytes[2], notice.count.value());
+  StoreBe32(&bytes[4], notice.minute.value());
   if (notice.caller) {
     const std::string& caller = notice.caller->id().text();
     bytes[8] = static_cast<uint8_t>(caller.size());

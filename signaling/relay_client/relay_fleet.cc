@@ -10,8 +10,8 @@
 #include <mutex>
 #include <utility>
 
-#include "relay/api/grpc_log.h"
 #include "relay/auth/credential.h"
+#include "relay/daemon/grpc_log.h"
 #include "relay/daemon/log.h"
 #include "signaling/relay_client/call_name.h"
 #include "signaling/relay_client/fleet_thread.h"

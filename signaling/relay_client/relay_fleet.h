@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "relay/api/tls_files.h"
-#include "relay/wire/ip_address.h"
+#include "relay/base/ip_address.h"
+#include "relay/daemon/tls_files.h"
 #include "signaling/identity/account.h"
 
 namespace sotto::signaling {
@@ -82,7 +82,7 @@ struct RelayReport {
 struct LegAddresses {
   CallId call = {};
   CallSideName side = CallSideName::kCaller;
-  std::vector<relay::TransportAddress> relayed;  // empty: the leg has ended
+  std::vector<TransportAddress> relayed;  // empty: the leg has ended
 };
 
 class RelayFleet {

@@ -11,8 +11,8 @@
 #include <fstream>
 #include <thread>
 
-#include "relay/api/test_certificate.h"
 #include "relay/auth/credential.h"
+#include "relay/daemon/test_certificate.h"
 #include "relay/daemon/test_folder.h"
 #include "signaling/relay_client/call_name.h"
 #include "signaling/relay_client/fake_relay.h"

@@ -29,17 +29,17 @@ constexpr seconds kEndFor(3600);
 constexpr size_t kMaxCalls = 400'000;
 constexpr int kMaxRelayed = 64;
 
-std::optional<std::vector<relay::TransportAddress>> RelayedOf(const api::Leg& leg) {
+std::optional<std::vector<TransportAddress>> RelayedOf(const api::Leg& leg) {
   if (leg.relayed_size() > kMaxRelayed) return std::nullopt;
-  std::vector<relay::TransportAddress> relayed;
+  std::vector<TransportAddress> relayed;
   for (const api::TransportAddress& address : leg.relayed()) {
     const auto* bytes = reinterpret_cast<const uint8_t*>(address.ip().data());
     if (address.port() < 1 || address.port() > 65535) return std::nullopt;
     const auto port = static_cast<uint16_t>(address.port());
     if (address.ip().size() == 4) {
-      relayed.push_back({relay::IpAddress::V4(std::span<const uint8_t, 4>(bytes, 4)), port});
+      relayed.push_back({IpAddress::V4(std::span<const uint8_t, 4>(bytes, 4)), port});
     } else if (address.ip().size() == 16) {
-      relayed.push_back({relay::IpAddress::V6(std::span<const uint8_t, 16>(bytes, 16)), port});
+      relayed.push_back({IpAddress::V6(std::span<const uint8_t, 16>(bytes, 16)), port});
     } else {
       return std::nullopt;
     }
@@ -245,7 +245,7 @@ void RelayLink::OnEvent(const api::LegEvent& event) {
   const std::optional<size_t> side = SideOf(event.leg());
   if (!id || !side) return;  // another server's, or of a kind that this version doesn't know
   Call* call = Find(*id);
-  std::optional<std::vector<relay::TransportAddress>> relayed = RelayedOf(event.leg());
+  std::optional<std::vector<TransportAddress>> relayed = RelayedOf(event.leg());
   if (call == nullptr || call->ending || !relayed) return;
   call->legs[*side].told = true;
   TellLeg(*id, *side, call->legs[*side], *std::move(relayed));
@@ -273,7 +273,7 @@ void RelayLink::OnWatchEnded(const grpc::Status& status) {
 }
 
 void RelayLink::TellLeg(const CallId& id, size_t side, Leg& leg,
-                        std::vector<relay::TransportAddress> relayed) {
+                        std::vector<TransportAddress> relayed) {
   if (leg.relayed == relayed) return;
   leg.relayed = relayed;
   on_leg_({id, side == 0 ? CallSideName::kCaller : CallSideName::kRecipient, std::move(relayed)});
@@ -348,7 +348,7 @@ void RelayLink::OnArmed(const CallId& id, const grpc::Status& status, const api:
   call.settled = status.ok() && !call.ending;
   if (call.settled) {
     // What the watch has told meanwhile is newer than this, or will be told again.
-    std::array<std::vector<relay::TransportAddress>, 2> relayed;
+    std::array<std::vector<TransportAddress>, 2> relayed;
     for (const api::Leg& leg : armed.legs()) {
       auto addresses = RelayedOf(leg);
       if (const auto side = SideOf(leg); side && addresses) relayed[*side] = *std::move(addresses);

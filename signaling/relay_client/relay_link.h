@@ -57,7 +57,7 @@ class RelayLink {
 
  private:
   struct Leg {
-    std::vector<relay::TransportAddress> relayed;
+    std::vector<TransportAddress> relayed;
     bool told = false;  // by the watch, since the request was sent or the watch began
   };
   // A call that is armed, is to be armed, or is to be ended.
@@ -89,8 +89,7 @@ class RelayLink {
   void GoOn(const CallId& id, Call& call, const grpc::Status& status);
   Call* Find(const CallId& id);
   void ForgetOldEndings();
-  void TellLeg(const CallId& id, size_t side, Leg& leg,
-               std::vector<relay::TransportAddress> relayed);
+  void TellLeg(const CallId& id, size_t side, Leg& leg, std::vector<TransportAddress> relayed);
 
   // Starts a request; `done` runs on the fleet's thread.
   template <typename Request, typename Response>

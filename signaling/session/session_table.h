@@ -17,14 +17,12 @@
 
 #include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
+#include "relay/base/deadlines.h"
 #include "signaling/identity/account.h"
-#include "signaling/session/deadlines.h"
+#include "signaling/ids.h"
 #include "signaling/session/session.h"
 
 namespace sotto::signaling {
-
-using SessionId = uint64_t;     // never used twice within a process; 0: none
-using ConnectionId = uint64_t;  // likewise
 
 constexpr size_t kResumeSecretSize = 32;
 using ResumeSecret = std::array<uint8_t, kResumeSecretSize>;

@@ -23,14 +23,14 @@
 #include "relay/daemon/log.h"
 #include "relay/daemon/notify.h"
 #include "relay/daemon/privileges.h"
+#include "signaling/decision/store_thread.h"
 #include "signaling/identity/development_issuer.h"
-#include "signaling/signald/listener.h"
-#include "signaling/signald/operator_side.h"
-#include "signaling/signald/running_config.h"
-#include "signaling/signald/secret_file.h"
-#include "signaling/signald/service.h"
+#include "signaling/service/service.h"
+#include "signaling/signald/config/running_config.h"
+#include "signaling/signald/config/secret_file.h"
+#include "signaling/signald/front/listener.h"
+#include "signaling/signald/operator/operator_side.h"
 #include "signaling/store/sqlite_store.h"
-#include "signaling/store/store_thread.h"
 
 namespace sotto::signaling {
 namespace {
@@ -163,7 +163,7 @@ class Server {
 
   void Run() {
     std::vector<std::string> addresses;
-    for (const relay::TransportAddress& address : listener_->addresses()) {
+    for (const TransportAddress& address : listener_->addresses()) {
       addresses.push_back(address.ToString());
     }
     ready_ = fmt::format("{} at {}, {} relay{}", config_.server.tls ? "TLS" : "plain HTTP",

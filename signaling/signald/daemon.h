@@ -6,7 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "signaling/signald/config.h"
+#include "signaling/signald/config/config.h"
 
 namespace sotto::signaling {
 

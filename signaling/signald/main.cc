@@ -7,7 +7,7 @@
 #include <exception>
 #include <string>
 
-#include "signaling/signald/config.h"
+#include "signaling/signald/config/config.h"
 #include "signaling/signald/daemon.h"
 
 namespace {

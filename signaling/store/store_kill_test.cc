@@ -20,7 +20,7 @@
 #include <string>
 #include <thread>
 
-#include "relay/wire/big_endian.h"
+#include "relay/base/big_endian.h"
 #include "signaling/store/sqlite_store.h"
 
 namespace sotto::signaling {
@@ -36,7 +36,7 @@ constexpr Epoch kEpoch = 7;
 template <typename Bytes>
 Bytes Made(uint32_t number) {
   Bytes bytes = {};
-  relay::StoreBe32(bytes.data(), number);
+  StoreBe32(bytes.data(), number);
   return bytes;
 }
 AccountId AccountOf(uint32_t number) {
@@ -151,7 +151,7 @@ TEST(StoreKillTest, LosesNothingThatWasAcknowledged) {
       ASSERT_TRUE(record.has_value());
       ASSERT_EQ(record->epoch_keys.size(), 1u);
       // Later than acknowledged is possible for the one step that was under way: whole, or not.
-      const uint32_t step = relay::LoadBe32(record->epoch_keys[0].public_key.data());
+      const uint32_t step = LoadBe32(record->epoch_keys[0].public_key.data());
       if (step != committed.step) {
         ASSERT_EQ(step, next_step - 1);
         ++midway;
@@ -160,7 +160,7 @@ TEST(StoreKillTest, LosesNothingThatWasAcknowledged) {
       ASSERT_EQ(record->settings, SettingsOf(step));
       const auto notices = store.Notices(account, Made<DeviceId>(1)).value();
       ASSERT_FALSE(notices.empty());
-      ASSERT_EQ(relay::LoadBe32(notices.back().sealed.data()), step);
+      ASSERT_EQ(LoadBe32(notices.back().sealed.data()), step);
       ASSERT_GE(notices.back().id, committed.notice);
     }
     // Each token that rang has its call and takes no other; ended or not, as acknowledged.

@@ -8,7 +8,7 @@
 #include <functional>
 #include <string>
 
-#include "relay/wire/big_endian.h"
+#include "relay/base/big_endian.h"
 #include "signaling/store/sqlite_store.h"
 
 namespace sotto::signaling {
@@ -19,7 +19,7 @@ AccountId Account(std::string_view name) { return *AccountId::Parse(name); }
 template <typename Bytes>
 Bytes Made(uint32_t number) {
   Bytes bytes = {};
-  relay::StoreBe32(bytes.data(), number);
+  StoreBe32(bytes.data(), number);
   return bytes;
 }
 Device MakeDevice(uint32_t number, uint32_t key = 0) {

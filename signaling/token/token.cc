@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "relay/wire/big_endian.h"
+#include "relay/base/big_endian.h"
 #include "signaling/token/sodium.h"
 #include "signaling/token/terms.h"
 
@@ -25,7 +25,7 @@ class Statement {
     Append(&length, 1);
     Append(account.text().data(), length);
     uint8_t epoch_bytes[4];
-    relay::StoreBe32(epoch_bytes, epoch);
+    StoreBe32(epoch_bytes, epoch);
     Append(epoch_bytes, sizeof(epoch_bytes));
     Append(serial.data(), serial.size());
   }
@@ -127,7 +127,7 @@ bool IsEpochKeyable(Epoch epoch, int64_t unix_s) {
 std::optional<Token> Token::Parse(std::span<const uint8_t> bytes) {
   if (bytes.size() != kTokenSize || bytes[0] != kTokenVersion) return std::nullopt;
   Token token;
-  token.epoch = relay::LoadBe32(&bytes[1]);
+  token.epoch = LoadBe32(&bytes[1]);
   std::copy_n(&bytes[kSerialAt], token.serial.size(), token.serial.begin());
   std::copy_n(&bytes[kSignatureAt], token.signature.size(), token.signature.begin());
   return token;
@@ -188,7 +188,7 @@ TokenBytes IssueToken(std::span<const uint8_t, 64> secret_key, const AccountId& 
   EnsureSodium();
   TokenBytes token;
   token[0] = kTokenVersion;
-  relay::StoreBe32(&token[1], epoch);
+  StoreBe32(&token[1], epoch);
   std::ranges::copy(serial, token.begin() + kSerialAt);
   const Statement statement(kTokenContext, recipient, epoch, serial);
   crypto_sign_detached(token.data() + kSignatureAt, nullptr, statement.data(), statement.size(),

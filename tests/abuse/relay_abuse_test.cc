@@ -272,9 +272,8 @@ TEST_F(RelayAbuse, uninitialised) {
     EXPECT_EQ(answer(requests[i], 0x5a), first) << i;
   }
   TransportAddress relayed;
-  server->ForEachAllocation(0, UINT32_MAX, false, [&](const AllocationInfo& info) {
-    relayed = *info.relayed_v4;
-  });
+  server->ForEachAllocation(0, UINT32_MAX, false,
+                            [&](const AllocationInfo& info) { relayed = *info.relayed_v4; });
   // Data of every length modulo four, on the channel and as indications (but for their ids).
   const auto to_client = [&](uint16_t port, size_t size, bool error, uint8_t garbage) {
     Bytes buffer(4096, garbage);

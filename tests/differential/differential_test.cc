@@ -20,11 +20,8 @@ namespace {
 using relay::At;
 using relay::Bytes;
 using relay::Ip;
-using relay::IpAddress;
-using relay::IpPrefix;
 using relay::Outcome;
 using relay::TestClient;
-using relay::TransportAddress;
 
 constexpr size_t kBuffer = 4096;
 
@@ -83,7 +80,7 @@ class Twins {
   explicit Twins(const Kind& kind)
       : policy_(kind.policy),
         interfaces_(OneInterface()),
-        locals_(interfaces_, Options(kind)),
+        locals_(interfaces_, LocalAddressOptions::From(Options(kind))),
         next_hops_(512),
         neighbors_(interfaces_, next_hops_, frames_),
         tables_(Tables::Create({64, 256, 256}, locals_, 1, 0).value()),
@@ -311,12 +308,11 @@ class Twins {
         reinterpret_cast<uint8_t*>(rte_pktmbuf_append(mbuf, static_cast<uint16_t>(size)));
     std::copy_n(interfaces_.at(0).mac.bytes.begin(), 6, frame);
     std::fill_n(frame + 6, 6, uint8_t{4});
-    relay::StoreBe16(frame + 12, header.v4() ? kEtherTypeIpv4 : kEtherTypeIpv6);
+    StoreBe16(frame + 12, header.v4() ? kEtherTypeIpv4 : kEtherTypeIpv6);
     std::copy(payload.begin(), payload.end(), frame + kEthernetHeaderSize + header.size());
     const uint16_t udp_size = static_cast<uint16_t>(payload.size() + kUdpHeaderSize);
-    const uint16_t checksum = relay::UdpChecksumField(
-        relay::ChecksumOf(relay::SumWords(payload) + header.sum + relay::SumWord(kProtocolUdp) +
-                          2 * uint64_t{relay::SumWord(udp_size)}));
+    const uint16_t checksum = UdpChecksumField(ChecksumOf(
+        SumWords(payload) + header.sum + SumWord(kProtocolUdp) + 2 * uint64_t{SumWord(udp_size)}));
     header.Write(frame + kEthernetHeaderSize, static_cast<uint16_t>(payload.size()),
                  header.v4() && Below(8) == 0 ? 0 : checksum, 1, false);
     mbuf->port = 0;
@@ -333,28 +329,28 @@ class Twins {
     const std::span<const uint8_t> out(rte_pktmbuf_mtod(queue[0], const uint8_t*),
                                        queue[0]->data_len);
     Sent sent;
-    const bool v4 = relay::LoadBe16(&out[12]) == kEtherTypeIpv4;
+    const bool v4 = LoadBe16(&out[12]) == kEtherTypeIpv4;
     const uint8_t* ip = &out[kEthernetHeaderSize];
     const uint8_t* udp = ip + (v4 ? kIpv4HeaderSize : kIpv6HeaderSize);
     if (v4) {
       sent.from.ip = IpAddress::V4(std::span<const uint8_t, 4>(ip + 12, 4));
       sent.to.ip = IpAddress::V4(std::span<const uint8_t, 4>(ip + 16, 4));
       sent.dont_fragment = (ip[6] & 0x40) != 0;
-      EXPECT_EQ(relay::FoldSum(relay::SumWords(ip, kIpv4HeaderSize)), 0xffff);
+      EXPECT_EQ(FoldSum(SumWords(ip, kIpv4HeaderSize)), 0xffff);
     } else {
       sent.from.ip = IpAddress::V6(std::span<const uint8_t, 16>(ip + 8, 16));
       sent.to.ip = IpAddress::V6(std::span<const uint8_t, 16>(ip + 24, 16));
     }
-    sent.from.port = relay::LoadBe16(udp);
-    sent.to.port = relay::LoadBe16(udp + 2);
-    const size_t sent_size = relay::LoadBe16(udp + 4);
+    sent.from.port = LoadBe16(udp);
+    sent.to.port = LoadBe16(udp + 2);
+    const size_t sent_size = LoadBe16(udp + 4);
     sent.payload.assign(udp + kUdpHeaderSize, udp + sent_size);
     EXPECT_EQ(&out[0] + out.size(), udp + sent_size);
-    if (!v4 || relay::LoadBe16(udp + 6) != 0) {
+    if (!v4 || LoadBe16(udp + 6) != 0) {
       const uint64_t sum = PseudoHeaderSum(sent.from.ip, sent.to.ip, kProtocolUdp,
                                            static_cast<uint32_t>(sent_size)) +
-                           relay::SumWords(udp, sent_size);
-      EXPECT_EQ(relay::FoldSum(sum), 0xffff) << "UDP checksum";
+                           SumWords(udp, sent_size);
+      EXPECT_EQ(FoldSum(sum), 0xffff) << "UDP checksum";
     }
     rte_pktmbuf_free(queue[0]);
     queue.clear();
@@ -405,7 +401,7 @@ class Twins {
 
   const relay::PeerPolicyKind policy_;
   std::mt19937_64 random_{20260101};
-  relay::Now now_{1'000'000, 1'700'000'000};
+  Now now_{1'000'000, 1'700'000'000};
   InterfaceTable interfaces_;
   LocalAddresses locals_;
   NextHopTable next_hops_;

@@ -10,12 +10,12 @@
 #include <string>
 #include <vector>
 
-#include "tools/loadgen/calls.h"
+#include "tools/loadgen/calls/calls.h"
 #ifdef SOTTO_SIGNALING
-#include "tools/loadgen/signaling_command.h"
+#include "tools/loadgen/signaling/command.h"
 #endif
 #ifdef SOTTO_WIRE
-#include "tools/loadgen/wire_command.h"
+#include "tools/loadgen/wire/command.h"
 #endif
 
 namespace sotto::tools {
@@ -83,7 +83,7 @@ void AddCalls(CLI::App& app, CallsOptions& options, CallsFlags& flags) {
 }
 
 absl::Status ReadFlags(const CallsFlags& flags, CallsOptions& options) {
-  auto server = relay::TransportAddress::Parse(flags.server);
+  auto server = TransportAddress::Parse(flags.server);
   if (!server.ok()) {
     return absl::InvalidArgumentError(
         fmt::format("--server: {}", std::string(server.status().message())));
@@ -93,7 +93,7 @@ absl::Status ReadFlags(const CallsFlags& flags, CallsOptions& options) {
     const std::string any = server->ip.is_v4() ? "0.0.0.0" : "::";
     const std::string& text =
         flags.local.empty() ? any : flags.local[std::min(side, flags.local.size() - 1)];
-    auto local = relay::IpAddress::Parse(text);
+    auto local = IpAddress::Parse(text);
     if (!local.ok()) {
       return absl::InvalidArgumentError(
           fmt::format("--local: {}", std::string(local.status().message())));
@@ -104,11 +104,11 @@ absl::Status ReadFlags(const CallsFlags& flags, CallsOptions& options) {
     }
   }
   if (flags.family == "both") {
-    options.families = {relay::IpFamily::kV4, relay::IpFamily::kV6};
+    options.families = {IpFamily::kV4, IpFamily::kV6};
   } else if (flags.family.empty()) {
     options.families = {server->ip.family()};
   } else {
-    options.families = {flags.family == "4" ? relay::IpFamily::kV4 : relay::IpFamily::kV6};
+    options.families = {flags.family == "4" ? IpFamily::kV4 : IpFamily::kV6};
   }
   return options.Validate();
 }

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "relay/wire/big_endian.h"
+#include "relay/base/big_endian.h"
 
 namespace sotto::tools {
 namespace {
@@ -32,8 +32,8 @@ void MediaFlow::SendPacket(Kind kind, uint64_t number, uint64_t realtime_ns) {
   const size_t size = kind == Kind::kMedia ? packet_.size() : kHeaderSize;
   packet_[0] = static_cast<uint8_t>(kind);
   packet_[1] = heard_ ? 1 : 0;
-  relay::StoreBe64(&packet_[8], number);
-  relay::StoreBe64(&packet_[16], realtime_ns);
+  StoreBe64(&packet_[8], number);
+  StoreBe64(&packet_[16], realtime_ns);
   send_(cipher_.Seal(std::span(packet_).first(size)));
 }
 
@@ -85,7 +85,7 @@ void MediaFlow::OnPacket(std::span<const uint8_t> payload, uint64_t received_rea
     return;
   }
   const auto media = opened->media;
-  const uint64_t number = relay::LoadBe64(&media[8]);
+  const uint64_t number = LoadBe64(&media[8]);
   heard_ = true;
   last_heard_ns_ = now_ns;
   heard_back_ = heard_back_ || media[1] != 0;
@@ -117,7 +117,7 @@ void MediaFlow::OnPacket(std::span<const uint8_t> payload, uint64_t received_rea
   }
   ++report_.received;
   report_.highest = std::max(report_.highest, number + 1);
-  const uint64_t sent_ns = relay::LoadBe64(&media[16]);
+  const uint64_t sent_ns = LoadBe64(&media[16]);
   if (received_realtime_ns >= sent_ns) {
     report_.latency.Record(received_realtime_ns - sent_ns);
   } else {

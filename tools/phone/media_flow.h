@@ -17,8 +17,8 @@
 #include <span>
 #include <vector>
 
-#include "tools/loadgen/flow_tracker.h"
-#include "tools/loadgen/latency_histogram.h"
+#include "tools/media/flow_tracker.h"
+#include "tools/media/latency_histogram.h"
 #include "tools/signaling_client/media_cipher.h"
 
 namespace sotto::tools {

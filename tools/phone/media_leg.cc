@@ -29,7 +29,7 @@ uint64_t RealtimeNs() {
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
 }
 
-std::optional<relay::TransportAddress> ReadTurnUrl(std::string_view url) {
+std::optional<TransportAddress> ReadTurnUrl(std::string_view url) {
   constexpr std::string_view kScheme = "turn:", kTransport = "?transport=";
   if (!url.starts_with(kScheme)) return std::nullopt;
   url.remove_prefix(kScheme.size());
@@ -37,9 +37,9 @@ std::optional<relay::TransportAddress> ReadTurnUrl(std::string_view url) {
     if (url.substr(at + kTransport.size()) != "udp") return std::nullopt;
     url = url.substr(0, at);
   }
-  if (auto address = relay::TransportAddress::Parse(url); address.ok()) return *address;
+  if (auto address = TransportAddress::Parse(url); address.ok()) return *address;
   // Without a port it is TURN's own (RFC 7065).
-  if (auto address = relay::TransportAddress::Parse(fmt::format("{}:3478", url)); address.ok()) {
+  if (auto address = TransportAddress::Parse(fmt::format("{}:3478", url)); address.ok()) {
     return *address;
   }
   return std::nullopt;
@@ -47,7 +47,7 @@ std::optional<relay::TransportAddress> ReadTurnUrl(std::string_view url) {
 
 }  // namespace
 
-absl::StatusOr<relay::TransportAddress> MediaLeg::RelayOf(const api::IceServer& server) {
+absl::StatusOr<TransportAddress> MediaLeg::RelayOf(const api::IceServer& server) {
   for (size_t i = 0; i < std::min<size_t>(server.urls_size(), kMaxUrls); ++i) {
     if (auto address = ReadTurnUrl(server.urls(static_cast<int>(i)))) return *address;
   }
@@ -60,14 +60,14 @@ absl::StatusOr<std::unique_ptr<MediaLeg>> MediaLeg::Open(asio::io_context& io,
                                                          std::function<void(News)> news) {
   const auto address = RelayOf(server);
   if (!address.ok()) return address.status();
-  const auto any = relay::IpAddress::Parse(address->ip.is_v4() ? "0.0.0.0" : "::");
+  const auto any = IpAddress::Parse(address->ip.is_v4() ? "0.0.0.0" : "::");
   auto socket = UdpSocket::Open(*any, "");
   if (!socket.ok()) return socket.status();
   return std::unique_ptr<MediaLeg>(new MediaLeg(
       io, *address, *std::move(socket), {server.username(), server.credential()}, std::move(news)));
 }
 
-MediaLeg::MediaLeg(asio::io_context& io, relay::TransportAddress server, UdpSocket socket,
+MediaLeg::MediaLeg(asio::io_context& io, TransportAddress server, UdpSocket socket,
                    Credentials credentials, std::function<void(News)> news)
     : server_(server),
       server_address_(server),
@@ -131,7 +131,7 @@ void MediaLeg::SetCipher(const MediaFlowOptions& options, MediaCipher cipher) {
   Poll();
 }
 
-void MediaLeg::SetPeer(const relay::TransportAddress& relayed) {
+void MediaLeg::SetPeer(const TransportAddress& relayed) {
   peer_ = relayed;
   Connect();
   Poll();
@@ -204,18 +204,18 @@ void MediaLeg::Tell(News news) {
   });
 }
 
-relay::TransportAddress MediaLeg::local() const {
+TransportAddress MediaLeg::local() const {
   // The kernel chooses the address by the route, and a connected socket knows it.
-  relay::TransportAddress local = socket_.local_address();
+  TransportAddress local = socket_.local_address();
   const int fd = ::socket(server_address_.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   SocketAddress name(local);
   if (fd >= 0 && connect(fd, &server_address_.any, server_address_.size) == 0 &&
       getsockname(fd, &name.any, &name.size) == 0) {
     if (server_.ip.is_v4()) {
-      local.ip = relay::IpAddress::V4(
+      local.ip = IpAddress::V4(
           std::span<const uint8_t, 4>(reinterpret_cast<const uint8_t*>(&name.v4.sin_addr), 4));
     } else {
-      local.ip = relay::IpAddress::V6(
+      local.ip = IpAddress::V6(
           std::span<const uint8_t, 16>(reinterpret_cast<const uint8_t*>(&name.v6.sin6_addr), 16));
     }
   }
@@ -223,7 +223,7 @@ relay::TransportAddress MediaLeg::local() const {
   return local;
 }
 
-std::optional<relay::TransportAddress> MediaLeg::relayed() const {
+std::optional<TransportAddress> MediaLeg::relayed() const {
   return turn_.relayed_address(server_.ip.family());
 }
 

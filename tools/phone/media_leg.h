@@ -12,7 +12,7 @@
 
 #include "absl/status/status.h"
 #include "signaling/api/signaling.pb.h"
-#include "tools/loadgen/udp_socket.h"
+#include "tools/media/udp_socket.h"
 #include "tools/phone/media_flow.h"
 #include "tools/turn_client/turn_client.h"
 
@@ -30,7 +30,7 @@ class MediaLeg {
   };
 
   // The first of the server's URLs of the form "turn:ADDRESS:PORT?transport=udp".
-  static absl::StatusOr<relay::TransportAddress> RelayOf(const api::IceServer& server);
+  static absl::StatusOr<TransportAddress> RelayOf(const api::IceServer& server);
 
   // Begins to allocate. INVALID_ARGUMENT or UNAVAILABLE if it can't even begin. `news` is called
   // from within the io_context's run().
@@ -41,7 +41,7 @@ class MediaLeg {
 
   // Media begins once both are known, in either order.
   void SetCipher(const MediaFlowOptions& options, MediaCipher cipher);
-  void SetPeer(const relay::TransportAddress& relayed);
+  void SetPeer(const TransportAddress& relayed);
   // Sends no more media; kFinished comes when the other side has ended too, or is silent.
   void EndMedia();
   // Ends the allocation; true from released() on.
@@ -50,14 +50,14 @@ class MediaLeg {
 
   const absl::Status& status() const { return status_; }
   const MediaReport* report() const { return flow_ ? &flow_->report() : nullptr; }
-  const relay::TransportAddress& server() const { return server_; }
-  relay::TransportAddress local() const;  // this host's side of the way to the relay
-  std::optional<relay::TransportAddress> relayed() const;
+  const TransportAddress& server() const { return server_; }
+  TransportAddress local() const;  // this host's side of the way to the relay
+  std::optional<TransportAddress> relayed() const;
   // Datagrams that the socket got from elsewhere than the relay.
   uint64_t foreign() const { return foreign_; }
 
  private:
-  MediaLeg(boost::asio::io_context& io, relay::TransportAddress server, UdpSocket socket,
+  MediaLeg(boost::asio::io_context& io, TransportAddress server, UdpSocket socket,
            Credentials credentials, std::function<void(News)> news);
 
   void Send(std::span<const uint8_t> datagram);
@@ -67,7 +67,7 @@ class MediaLeg {
   void Connect();
   void Tell(News news);
 
-  const relay::TransportAddress server_;
+  const TransportAddress server_;
   const SocketAddress server_address_;
   UdpSocket socket_;
   boost::asio::posix::stream_descriptor descriptor_;
@@ -77,7 +77,7 @@ class MediaLeg {
   ReceiveBatch batch_;
   absl::Status status_;
 
-  std::optional<relay::TransportAddress> peer_;
+  std::optional<TransportAddress> peer_;
   std::optional<MediaFlow> flow_;
   std::vector<uint8_t> channel_data_;
   uint64_t foreign_ = 0;

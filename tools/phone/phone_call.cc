@@ -40,14 +40,13 @@ Session::Clock::time_point After(double s) {
   return Session::Clock::now() + milliseconds(static_cast<int64_t>(s * 1000));
 }
 
-std::optional<relay::TransportAddress> ReadAddress(const api::TransportAddress& address) {
+std::optional<TransportAddress> ReadAddress(const api::TransportAddress& address) {
   const auto bytes = AsBytes(address.ip());
   if (address.port() < 1 || address.port() > 65535) return std::nullopt;
   const auto port = static_cast<uint16_t>(address.port());
-  if (bytes.size() == 4)
-    return relay::TransportAddress{relay::IpAddress::V4(bytes.first<4>()), port};
+  if (bytes.size() == 4) return TransportAddress{IpAddress::V4(bytes.first<4>()), port};
   if (bytes.size() == 16) {
-    return relay::TransportAddress{relay::IpAddress::V6(bytes.first<16>()), port};
+    return TransportAddress{IpAddress::V6(bytes.first<16>()), port};
   }
   return std::nullopt;
 }

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <array>
 
-#include "relay/wire/big_endian.h"
+#include "relay/base/big_endian.h"
 #include "tools/signaling_client/token.h"
 
 namespace sotto::tools {
@@ -58,7 +58,7 @@ absl::StatusOr<SealedBody> Seal(std::string_view context, const std::string& con
         fmt::format("a body of {} bytes is too large; {} is the most", least, kBodySizes.back()));
   }
   std::string padded(*size - crypto_box_SEALBYTES, '\0');
-  relay::StoreBe32(reinterpret_cast<uint8_t*>(padded.data()), static_cast<uint32_t>(plain.size()));
+  StoreBe32(reinterpret_cast<uint8_t*>(padded.data()), static_cast<uint32_t>(plain.size()));
   std::copy(plain.begin(), plain.end(), padded.begin() + 4);
 
   SealedBody sealed;
@@ -81,7 +81,7 @@ absl::StatusOr<e2e::Signed> Unseal(std::string_view sealed, const BoxKeyPair& bo
                            box.secret_key.data()) != 0) {
     return Wrong("the body isn't sealed to this key, or was changed");
   }
-  const size_t size = relay::LoadBe32(bytes);
+  const size_t size = LoadBe32(bytes);
   if (size > padded.size() - 4) return Wrong("the body's length passes its end");
   const auto end = padded.begin() + 4 + static_cast<ptrdiff_t>(size);
   if (std::any_of(end, padded.end(), [](char c) { return c != 0; })) {

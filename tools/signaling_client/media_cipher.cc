@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 
-#include "relay/wire/big_endian.h"
+#include "relay/base/big_endian.h"
 
 namespace sotto::tools {
 namespace {
@@ -24,7 +24,7 @@ Key KeyOf(CallSide side, const Key& secret, const Hash& offer_hash) {
 
 std::array<uint8_t, 12> NonceOf(uint64_t sequence) {
   std::array<uint8_t, 12> nonce = {};
-  relay::StoreBe64(nonce.data() + 4, sequence);
+  StoreBe64(nonce.data() + 4, sequence);
   return nonce;
 }
 
@@ -47,7 +47,7 @@ absl::StatusOr<MediaCipher> MediaCipher::Make(CallSide side, const BoxKeyPair& o
 std::span<const uint8_t> MediaCipher::Seal(std::span<const uint8_t> media) {
   const uint64_t sequence = next_sequence_++;
   sealed_.resize(media.size() + kMediaOverhead);
-  relay::StoreBe64(sealed_.data(), sequence);
+  StoreBe64(sealed_.data(), sequence);
   crypto_aead_chacha20poly1305_ietf_encrypt(sealed_.data() + 8, nullptr, media.data(), media.size(),
                                             sealed_.data(), 8, nullptr, NonceOf(sequence).data(),
                                             send_key_.data());
@@ -56,7 +56,7 @@ std::span<const uint8_t> MediaCipher::Seal(std::span<const uint8_t> media) {
 
 std::optional<MediaCipher::Opened> MediaCipher::Open(std::span<const uint8_t> payload) {
   if (payload.size() < kMediaOverhead) return std::nullopt;
-  Opened opened{.sequence = relay::LoadBe64(payload.data()), .media = {}};
+  Opened opened{.sequence = LoadBe64(payload.data()), .media = {}};
   opened_.resize(payload.size() - kMediaOverhead);
   if (crypto_aead_chacha20poly1305_ietf_decrypt(
           opened_.data(), nullptr, nullptr, payload.data() + 8, payload.size() - 8, payload.data(),

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <array>
 
-#include "relay/wire/byte_cursor.h"
+#include "relay/base/byte_cursor.h"
 
 namespace sotto::tools {
 
@@ -20,7 +20,7 @@ absl::StatusOr<OpenedNotice> OpenNotice(std::string_view sealed, const BoxKeyPai
                            device.public_key.data(), device.secret_key.data()) != 0) {
     return absl::InvalidArgumentError("the notice isn't sealed to this device, or was changed");
   }
-  relay::ByteReader reader(plain);
+  ByteReader reader(plain);
   uint8_t version = 0, kind = 0, caller_size = 0;
   OpenedNotice notice;
   std::span<const uint8_t> caller, zeros;

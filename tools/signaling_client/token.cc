@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "relay/wire/big_endian.h"
+#include "relay/base/big_endian.h"
 
 namespace sotto::tools {
 namespace {
@@ -20,7 +20,7 @@ std::string Tagged(std::string_view tag, std::string_view account, uint32_t epoc
   bytes.push_back(static_cast<char>(account.size()));
   bytes += account;
   uint8_t number[4];
-  relay::StoreBe32(number, epoch);
+  StoreBe32(number, epoch);
   bytes += AsString(number);
   bytes += AsString(serial);
   return bytes;
@@ -49,7 +49,7 @@ std::string IssueToken(const SignKeyPair& key, std::string_view account, uint32_
   std::string token(kTokenSize, '\0');
   auto* bytes = reinterpret_cast<uint8_t*>(token.data());
   bytes[0] = kVersion;
-  relay::StoreBe32(bytes + 1, epoch);
+  StoreBe32(bytes + 1, epoch);
   std::copy(serial.begin(), serial.end(), bytes + 5);
   const std::string signed_part = SignedPartOfToken(account, epoch, serial);
   crypto_sign_detached(bytes + kSignatureAt, nullptr, AsBytes(signed_part).data(),
@@ -60,7 +60,7 @@ std::string IssueToken(const SignKeyPair& key, std::string_view account, uint32_
 std::optional<TokenFields> ReadToken(std::string_view token) {
   if (token.size() != kTokenSize || static_cast<uint8_t>(token[0]) != kVersion) return std::nullopt;
   TokenFields fields;
-  fields.epoch = relay::LoadBe32(AsBytes(token).data() + 1);
+  fields.epoch = LoadBe32(AsBytes(token).data() + 1);
   std::copy_n(token.begin() + 5, fields.serial.size(), fields.serial.begin());
   return fields;
 }

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "relay/wire/ip_address.h"
+#include "relay/base/ip_address.h"
 #include "tools/sottoctl/units.h"
 
 namespace sotto::tools {
@@ -111,8 +111,7 @@ void AddAddress(CLI::App& app, const std::string& name, AddressForm form,
   AddText(
       app, name, "ADDRESS",
       [=](const std::string& text) {
-        if (!relay::IpPrefix::Parse(text).ok() &&
-            !(transport && relay::TransportAddress::Parse(text).ok())) {
+        if (!IpPrefix::Parse(text).ok() && !(transport && TransportAddress::Parse(text).ok())) {
           Refuse(Spoken(name),
                  fmt::format("\"{}\" is neither an address (192.0.2.7, 2001:db8::7) nor a prefix "
                              "(192.0.2.0/24){}",

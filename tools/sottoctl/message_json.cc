@@ -7,7 +7,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
-#include "relay/wire/ip_address.h"
+#include "relay/base/ip_address.h"
 
 namespace sotto::tools {
 namespace {
@@ -133,9 +133,9 @@ std::string AddressText(std::string_view bytes) {
   std::array<uint8_t, 16> raw = {};
   std::copy_n(bytes.begin(), std::min(bytes.size(), raw.size()), raw.begin());
   if (bytes.size() == 4) {
-    return relay::IpAddress::V4(std::span<const uint8_t, 4>(raw.data(), 4)).ToString();
+    return IpAddress::V4(std::span<const uint8_t, 4>(raw.data(), 4)).ToString();
   }
-  if (bytes.size() == 16) return relay::IpAddress::V6(raw).ToString();
+  if (bytes.size() == 16) return IpAddress::V6(raw).ToString();
   return Hex(bytes);
 }
 

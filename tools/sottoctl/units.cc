@@ -7,7 +7,7 @@
 #include <charconv>
 #include <cmath>
 
-#include "relay/wire/text.h"
+#include "relay/base/text.h"
 
 namespace sotto::tools {
 namespace {
@@ -115,10 +115,10 @@ std::string Printable(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {
-    const relay::Utf8Character first = relay::FirstOf(text);
+    const Utf8Character first = FirstOf(text);
     const std::string_view bytes = text.substr(0, std::max<size_t>(first.size, 1));
     text.remove_prefix(bytes.size());
-    if (first.size != 0 && !relay::IsControl(first.value)) {
+    if (first.size != 0 && !IsControl(first.value)) {
       out += bytes;
       continue;
     }

@@ -20,8 +20,8 @@ std::string FormatBytes(uint64_t bytes);       // "1.2 GiB"
 std::string FormatRate(double per_second);     // three digits: "12.3 k", "4.56 M"
 std::string FormatNanoseconds(uint64_t ns);    // "850 ns", "1.2 us"
 
-// `text` with controls (relay/wire/text.h), and what isn't UTF-8, as \xNN: names come from the network, and
-// a terminal obeys escape sequences.
+// `text` with controls (relay/base/text.h), and what isn't UTF-8, as \xNN: names come from the
+// network, and a terminal obeys escape sequences.
 std::string Printable(std::string_view text);
 
 // Columns that `text`, which is printable, takes: its code points.

@@ -8,21 +8,19 @@
 #include <cstdlib>
 #include <utility>
 
+#include "relay/base/big_endian.h"
+#include "relay/base/byte_cursor.h"
 #include "relay/stun/integrity.h"
-#include "relay/wire/big_endian.h"
-#include "relay/wire/byte_cursor.h"
 #include "relay/wire/channel_data.h"
 
 namespace sotto::tools {
 namespace {
 
-using relay::IpFamily;
 using relay::PasswordAlgorithm;
 using relay::StunClass;
 using relay::StunError;
 using relay::StunMessage;
 using relay::StunMethod;
-using relay::TransportAddress;
 using Type = relay::StunAttributeType;
 
 constexpr size_t kMaxRequestSize = 4096;
@@ -80,7 +78,7 @@ std::optional<int> ErrorCode(const StunMessage& message, std::string_view& reaso
 // The best of the algorithms that PASSWORD-ALGORITHMS lists (RFC 8489, section 14.11).
 std::optional<PasswordAlgorithm> ChooseAlgorithm(std::span<const uint8_t> value) {
   std::optional<PasswordAlgorithm> chosen;
-  relay::ByteReader reader(value);
+  ByteReader reader(value);
   while (reader.remaining() > 0) {
     uint16_t algorithm = 0;
     uint16_t size = 0;
@@ -132,7 +130,7 @@ void TurnClient::Allocate(uint64_t now_ms) {
   Begin(std::move(transaction), now_ms);
 }
 
-void TurnClient::CreatePermission(const relay::IpAddress& peer, uint64_t now_ms) {
+void TurnClient::CreatePermission(const IpAddress& peer, uint64_t now_ms) {
   permissions_[peer] = UINT64_MAX;
   Transaction transaction;
   transaction.method = StunMethod::kCreatePermission;
@@ -528,7 +526,7 @@ void TurnClient::UpdateDeadline() {
 
 size_t TurnClient::EncodeSendIndication(const TransportAddress& peer, std::span<const uint8_t> data,
                                         std::span<uint8_t> out) {
-  relay::StoreBe64(&indication_id_[4], relay::LoadBe64(&indication_id_[4]) + 1);
+  StoreBe64(&indication_id_[4], LoadBe64(&indication_id_[4]) + 1);
   relay::StunBuilder builder(out, StunMethod::kSend, StunClass::kIndication, indication_id_);
   builder.AddXorAddress(Type::kXorPeerAddress, peer);
   builder.Add(Type::kData, data);

@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "relay/base/ip_address.h"
 #include "relay/stun/message.h"
-#include "relay/wire/ip_address.h"
 #include "tools/turn_client/credentials.h"
 
 namespace sotto::tools {
@@ -31,10 +31,10 @@ struct Retransmission {
 };
 
 struct TurnClientOptions {
-  relay::TransportAddress server = {};  // for messages; the caller sends
+  TransportAddress server = {};  // for messages; the caller sends
   Credentials credentials = {};
   // Of the relayed addresses: one family, or both (ADDITIONAL-ADDRESS-FAMILY).
-  std::vector<relay::IpFamily> families = {relay::IpFamily::kV4};
+  std::vector<IpFamily> families = {IpFamily::kV4};
   uint32_t lifetime_s = 600;  // asked for; the server's answer is what counts
   Retransmission retransmission = {};
 };
@@ -52,7 +52,7 @@ class TurnClient {
 
   // Data from a peer, as the server delivered it.
   struct PeerData {
-    relay::TransportAddress peer;
+    TransportAddress peer;
     std::span<const uint8_t> data;  // views the datagram
     bool on_channel = false;
   };
@@ -64,8 +64,8 @@ class TurnClient {
   // kIdle -> kAllocating -> kAllocated or kFailed.
   void Allocate(uint64_t now_ms);
   // For kAllocated. Both are renewed until the allocation ends. `number` is 0x4000 to 0x4FFF.
-  void CreatePermission(const relay::IpAddress& peer, uint64_t now_ms);
-  void BindChannel(uint16_t number, const relay::TransportAddress& peer, uint64_t now_ms);
+  void CreatePermission(const IpAddress& peer, uint64_t now_ms);
+  void BindChannel(uint16_t number, const TransportAddress& peer, uint64_t now_ms);
   // Ends the allocation (Refresh with lifetime 0), also one that is still being made: its outcome
   // is waited for. kReleased when the server has said so, or at once if there is none.
   void Release(uint64_t now_ms);
@@ -87,8 +87,8 @@ class TurnClient {
   // Whether everything that was asked for has been granted.
   bool settled() const { return transactions_.empty(); }
   // The server's view of this client.
-  const std::optional<relay::TransportAddress>& mapped_address() const { return mapped_; }
-  std::optional<relay::TransportAddress> relayed_address(relay::IpFamily family) const;
+  const std::optional<TransportAddress>& mapped_address() const { return mapped_; }
+  std::optional<TransportAddress> relayed_address(IpFamily family) const;
   uint32_t lifetime_s() const { return lifetime_s_; }
   // The algorithm that requests are authenticated with; nothing before the server has asked.
   std::optional<relay::PasswordAlgorithm> algorithm() const;
@@ -97,7 +97,7 @@ class TurnClient {
 
   // Writes a Send indication (RFC 8656, section 11.1); returns its size, or 0 if `out` is too small
   // (48 bytes and the data, rounded up to four, are enough).
-  size_t EncodeSendIndication(const relay::TransportAddress& peer, std::span<const uint8_t> data,
+  size_t EncodeSendIndication(const TransportAddress& peer, std::span<const uint8_t> data,
                               std::span<uint8_t> out);
 
  private:
@@ -105,7 +105,7 @@ class TurnClient {
     relay::StunMethod method{};
     relay::TransactionId id{};
     // What is asked, to ask again when the nonce was stale.
-    relay::TransportAddress peer;
+    TransportAddress peer;
     uint16_t channel = 0;
     uint32_t lifetime_s = 0;
 
@@ -127,7 +127,7 @@ class TurnClient {
     std::vector<uint8_t> key;
   };
   struct Channel {
-    relay::TransportAddress peer;
+    TransportAddress peer;
     uint64_t renew_ms = 0;
   };
 
@@ -157,12 +157,12 @@ class TurnClient {
 
   std::optional<Challenge> challenge_;
   std::vector<Transaction> transactions_;
-  std::optional<relay::TransportAddress> mapped_;
-  std::optional<relay::TransportAddress> relayed_v4_;
-  std::optional<relay::TransportAddress> relayed_v6_;
+  std::optional<TransportAddress> mapped_;
+  std::optional<TransportAddress> relayed_v4_;
+  std::optional<TransportAddress> relayed_v6_;
   uint32_t lifetime_s_ = 0;
-  uint64_t renew_ms_ = UINT64_MAX;                    // the allocation
-  std::map<relay::IpAddress, uint64_t> permissions_;  // to the time of renewal
+  uint64_t renew_ms_ = UINT64_MAX;             // the allocation
+  std::map<IpAddress, uint64_t> permissions_;  // to the time of renewal
   std::map<uint16_t, Channel> channels_;
   uint64_t deadline_ms_ = UINT64_MAX;
   uint64_t discarded_responses_ = 0;

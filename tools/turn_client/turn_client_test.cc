@@ -5,20 +5,18 @@
 
 #include <deque>
 
+#include "relay/base/big_endian.h"
 #include "relay/stun/integrity.h"
-#include "relay/wire/big_endian.h"
 #include "relay/wire/channel_data.h"
 
 namespace sotto::tools {
 namespace {
 
-using relay::IpFamily;
 using relay::PasswordAlgorithm;
 using relay::StunBuilder;
 using relay::StunClass;
 using relay::StunMessage;
 using relay::StunMethod;
-using relay::TransportAddress;
 using State = TurnClient::State;
 using Type = relay::StunAttributeType;
 using ::testing::ElementsAre;
@@ -81,8 +79,8 @@ class TurnClientTest : public ::testing::Test {
     }
     if (reply.algorithms) {
       uint8_t value[8];
-      relay::StoreBe32(value, kMd5First[0]);
-      relay::StoreBe32(value + 4, kMd5First[1]);
+      StoreBe32(value, kMd5First[0]);
+      StoreBe32(value + 4, kMd5First[1]);
       builder.Add(Type::kPasswordAlgorithms, value);
     }
     if (reply.add) reply.add(builder);

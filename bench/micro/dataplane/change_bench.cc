@@ -18,7 +18,6 @@
 namespace sotto::bench {
 namespace {
 
-using relay::IpAddress;
 using relay::TestClient;
 
 constexpr uint32_t kLegs = 1'000'000;
@@ -27,7 +26,7 @@ constexpr uint8_t kRelayAddresses = 16;
 constexpr uint16_t kListenPort = 1023;  // below the million ports
 constexpr std::string_view kSecret = "a-secret-for-benchmarks";
 constexpr std::string_view kHeavyUser = "heavy";
-constexpr relay::Now kNow = {.monotonic_ms = 1'000'000, .unix_s = 1'800'000'000};
+constexpr Now kNow = {.monotonic_ms = 1'000'000, .unix_s = 1'800'000'000};
 
 IpAddress RelayAddress(uint8_t i) { return IpAddress::V4(198, 18, 0, static_cast<uint8_t>(1 + i)); }
 
@@ -47,7 +46,7 @@ relay::ServerOptions Options() {
 }
 
 // A peer of the leg's.
-relay::TransportAddress Outside(uint32_t leg) {
+TransportAddress Outside(uint32_t leg) {
   return {IpAddress::V4(9, 0, 0, static_cast<uint8_t>(leg)), 5000};
 }
 
@@ -56,7 +55,7 @@ dataplane::InterfaceTable Interfaces() {
   interface.name = "port";
   interface.mac = dataplane::MacAddress{{2, 0, 0, 0, 0, 1}};
   for (uint8_t i = 0; i < kRelayAddresses; ++i) {
-    interface.addresses.push_back({RelayAddress(i), *relay::IpPrefix::Parse("198.18.0.0/16")});
+    interface.addresses.push_back({RelayAddress(i), *IpPrefix::Parse("198.18.0.0/16")});
   }
   interface.gateways = {IpAddress::V4(198, 18, 255, 254)};
   return *dataplane::InterfaceTable::Create({interface});
@@ -76,7 +75,7 @@ class FullRelay {
  private:
   FullRelay()
       : interfaces_(Interfaces()),
-        locals_(interfaces_, Options()),
+        locals_(interfaces_, dataplane::LocalAddressOptions::From(Options())),
         neighbors_(interfaces_, next_hops_, silent_) {
     neighbors_.Tick(kNow.monotonic_ms);
     auto tables = dataplane::Tables::Create(dataplane::TableSizes::For(kLegs), locals_, 1, 0);
@@ -201,7 +200,7 @@ void EndAUsersAllocations(benchmark::State& state) {
 // What had a channel to a peer outside has none, and all others have theirs.
 void DenyThoseOutside(benchmark::State& state) {
   Reconfigure(state, [](relay::ServerOptions& options) {
-    options.peers.deny = {*relay::IpPrefix::Parse("9.0.0.0/8")};
+    options.peers.deny = {*IpPrefix::Parse("9.0.0.0/8")};
   });
   uint32_t channels = 0;
   FullRelay::Get().server().ForEachAllocation(
@@ -227,7 +226,7 @@ const struct {
     {"bytes_per_user_again", [](auto& o) { o.limits.rates.bytes_per_user = 1'000'000; }},
     {"no_max_allocations_per_user", [](auto& o) { o.limits.max_allocations_per_user = 0; }},
     {"deny_nothing_that_is_bound",
-     [](auto& o) { o.peers.deny = {*relay::IpPrefix::Parse("203.0.113.0/24")}; }},
+     [](auto& o) { o.peers.deny = {*IpPrefix::Parse("203.0.113.0/24")}; }},
 };
 
 [[maybe_unused]] const bool kRegistered = [] {

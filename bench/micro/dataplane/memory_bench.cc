@@ -18,12 +18,10 @@
 namespace sotto::bench {
 namespace {
 
-using relay::IpAddress;
 using relay::TestClient;
-using relay::TransportAddress;
 
 constexpr std::string_view kSecret = "a-secret-for-benchmarks";
-constexpr relay::Now kNow = {.monotonic_ms = 1'000'000, .unix_s = 1'800'000'000};
+constexpr Now kNow = {.monotonic_ms = 1'000'000, .unix_s = 1'800'000'000};
 
 uint64_t ResidentBytes() {
   std::ifstream statm("/proc/self/statm");
@@ -37,7 +35,7 @@ relay::ServerOptions Options(uint32_t legs) {
   relay::ServerOptions options;
   options.realm = "example.org";
   options.listen = {{IpAddress::V4(198, 18, 0, 1), 3478}};
-  options.virtual_prefix.emplace(*relay::IpPrefix::Parse("100.64.0.0/10"));
+  options.virtual_prefix.emplace(*IpPrefix::Parse("100.64.0.0/10"));
   options.auth.shared_secrets = {std::string(kSecret)};
   options.peers.kind = relay::PeerPolicyKind::kCall;
   options.arm_calls_at_once = true;
@@ -51,7 +49,7 @@ dataplane::InterfaceTable Interfaces() {
   dataplane::Interface interface;
   interface.name = "port";
   interface.mac = dataplane::MacAddress{{2, 0, 0, 0, 0, 1}};
-  interface.addresses = {{IpAddress::V4(198, 18, 0, 1), *relay::IpPrefix::Parse("198.18.0.0/16")}};
+  interface.addresses = {{IpAddress::V4(198, 18, 0, 1), *IpPrefix::Parse("198.18.0.0/16")}};
   interface.gateways = {IpAddress::V4(198, 18, 255, 254)};
   return *dataplane::InterfaceTable::Create({interface});
 }
@@ -79,7 +77,8 @@ std::optional<TransportAddress> Allocate(TestClient& client) {
 void Memory(benchmark::State& state) {
   const auto legs = static_cast<uint32_t>(state.range(0));
   const dataplane::InterfaceTable interfaces = Interfaces();
-  const dataplane::LocalAddresses locals(interfaces, Options(legs));
+  const dataplane::LocalAddresses locals(interfaces,
+                                         dataplane::LocalAddressOptions::From(Options(legs)));
   dataplane::NextHopTable next_hops(4096);
   Silent silent;
   dataplane::Neighbors neighbors(interfaces, next_hops, silent);

@@ -22,9 +22,6 @@ namespace {
 using dataplane::HeaderTemplate;
 using dataplane::ParsedFrame;
 using dataplane::Payload;
-using relay::IpAddress;
-using relay::IpPrefix;
-using relay::TransportAddress;
 
 constexpr size_t kHeadroom = 128;
 constexpr uint16_t kMedia = 160;
@@ -48,7 +45,7 @@ const dataplane::LocalAddresses& Locals() {
     relay::ServerOptions options;
     options.listen = {kListener};
     options.relay_addresses = {kListener.ip};
-    return dataplane::LocalAddresses(Interfaces(), options);
+    return dataplane::LocalAddresses(Interfaces(), dataplane::LocalAddressOptions::From(options));
   }();
   return locals;
 }
@@ -72,7 +69,7 @@ struct Frame {
   Frame() {
     const uint8_t mac[6] = {2, 0, 0, 0, 0, 1};
     std::memcpy(bytes(), mac, 6);
-    relay::StoreBe16(bytes() + 12, dataplane::kEtherTypeIpv4);
+    StoreBe16(bytes() + 12, dataplane::kEtherTypeIpv4);
     uint8_t* payload = bytes() + 42;
     relay::WriteChannelDataHeader(payload, 0x4000, kMedia);
     for (size_t i = 0; i < kMedia; ++i) payload[4 + i] = static_cast<uint8_t>(31 * i);
@@ -160,7 +157,7 @@ void RunRewrite(benchmark::State& state, Rewrite rewrite) {
     for (const auto& [data, size] : payloads) {
       uint16_t checksum;
       std::memcpy(&checksum, data - 2, 2);
-      if (relay::LoadBe16(data - 6) != kPeer.port ||
+      if (LoadBe16(data - 6) != kPeer.port ||
           checksum != dataplane::FullChecksum(flow.sum, {data, size})) {
         return state.SkipWithError("rewritten wrong");
       }
@@ -209,7 +206,7 @@ void WrapAsDataIndication(benchmark::State& state) {
   const relay::TransactionId id = {1, 2, 3};
   RunRewrite(state, [&](Payload& payload) {
     const uint16_t size = payload.size();
-    const uint16_t header = dataplane::DataIndicationHeaderSize(relay::IpFamily::kV4);
+    const uint16_t header = dataplane::DataIndicationHeaderSize(IpFamily::kV4);
     payload.MoveFront(header);
     dataplane::WriteDataIndicationHeader(payload.data(), kPeer, id, size);
     payload.AddedFront(header);

@@ -14,9 +14,6 @@ namespace {
 using dataplane::Interface;
 using dataplane::InterfaceTable;
 using dataplane::MacAddress;
-using relay::IpAddress;
-using relay::IpPrefix;
-using relay::TransportAddress;
 
 constexpr uint32_t kRelayAddresses = 64;
 constexpr uint32_t kPortsPerAddress = 16384;
@@ -68,7 +65,7 @@ uint16_t WriteUdp(uint8_t* frame, const TransportAddress& from, const TransportA
                   std::span<const uint8_t> payload) {
   std::memcpy(frame, kRelayMac.bytes.data(), 6);
   std::memcpy(frame + 6, kGatewayMac.bytes.data(), 6);
-  relay::StoreBe16(frame + 12, dataplane::kEtherTypeIpv4);
+  StoreBe16(frame + 12, dataplane::kEtherTypeIpv4);
   const dataplane::HeaderTemplate header(from, to, 1);
   header.Write(frame + 14, static_cast<uint16_t>(payload.size()),
                dataplane::FullChecksum(header.sum, payload), 7, false);
@@ -81,7 +78,7 @@ uint16_t WriteUdp(uint8_t* frame, const TransportAddress& from, const TransportA
 Scene::Scene(const SceneOptions& options)
     : options_(options),
       interfaces_(MakeInterfaces()),
-      locals_(interfaces_, MakeOptions()),
+      locals_(interfaces_, dataplane::LocalAddressOptions::From(MakeOptions())),
       neighbors_(interfaces_, next_hops_, frames_) {
   neighbors_.Tick(kNowMs);
   dataplane::TableSizes sizes;
@@ -266,10 +263,10 @@ void Scene::Verify(const uint32_t legs[], uint32_t count, uint32_t worker) {
     parsed.ip_offset = 14;
     parsed.udp_offset = 34;
     parsed.payload_size = static_cast<uint16_t>(sent[i]->data_len - 42);
-    const bool checksums = relay::FoldSum(relay::SumWords(frame + 14, 20)) == 0xffff &&
-                           dataplane::UdpChecksumHolds(frame, parsed);
+    const bool checksums =
+        FoldSum(SumWords(frame + 14, 20)) == 0xffff && dataplane::UdpChecksumHolds(frame, parsed);
     const bool addressed =
-        dataplane::DestinationOf(frame, parsed) == to.ip && relay::LoadBe16(frame + 36) == to.port;
+        dataplane::DestinationOf(frame, parsed) == to.ip && LoadBe16(frame + 36) == to.port;
     bool media = options_.packet_class == PacketClass::kBinding ||
                  parsed.payload_size >= skip + options_.media_size;
     for (size_t k = 0;

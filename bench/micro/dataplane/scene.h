@@ -73,9 +73,9 @@ class Scene {
     std::unique_ptr<dataplane::Forwarder> forwarder;
   };
 
-  relay::TransportAddress Relayed(uint32_t index) const;
-  relay::TransportAddress Client(uint32_t index) const;
-  relay::TransportAddress Peer(uint32_t index) const;
+  TransportAddress Relayed(uint32_t index) const;
+  TransportAddress Client(uint32_t index) const;
+  TransportAddress Peer(uint32_t index) const;
   void AddLegs();
 
   SceneOptions options_;

@@ -39,9 +39,8 @@ static_assert(sizeof(BenchRecord) == 128);
 ClientKey KeyOf(uint32_t n) {
   const uint32_t scattered = n * 0x9e3779b1u;
   return dataplane::MakeClientKey(
-      relay::IpAddress::V4(static_cast<uint8_t>(scattered >> 24),
-                           static_cast<uint8_t>(scattered >> 16),
-                           static_cast<uint8_t>(scattered >> 8), static_cast<uint8_t>(scattered)),
+      IpAddress::V4(static_cast<uint8_t>(scattered >> 24), static_cast<uint8_t>(scattered >> 16),
+                    static_cast<uint8_t>(scattered >> 8), static_cast<uint8_t>(scattered)),
       static_cast<uint16_t>(n * 7 + 1), 0x4000, 0);
 }
 

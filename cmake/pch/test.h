@@ -1,0 +1,7 @@
+// What unit tests include, parsed once for all of them (SottoBuild.cmake).
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cmake/pch/core.h"

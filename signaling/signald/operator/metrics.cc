@@ -1,0 +1,212 @@
+#include "signaling/signald/operator/metrics.h"
+
+#include <future>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+namespace sotto::signaling {
+namespace {
+
+template <typename Number>
+double Value(Number number) {
+  return static_cast<double>(number);
+}
+
+// What only the service's thread can tell.
+struct ServiceState {
+  Service::Counters sessions;
+  Switchboard::Counters calls;
+  Listener::Counters connections;
+  uint32_t max_sessions = 0;
+  uint64_t uptime_ms = 0;
+};
+
+// Nothing if it doesn't answer in time. What it answers later is thrown away.
+std::optional<ServiceState> AskService(const LiveServer& server, ServiceRequests& requests,
+                                       std::chrono::milliseconds patience) {
+  const auto state = std::make_shared<std::promise<ServiceState>>();
+  std::future<ServiceState> answer = state->get_future();
+  const bool posted = requests.Post([state, &server] {
+    state->set_value({.sessions = server.service.counters(),
+                      .calls = server.service.call_counters(),
+                      .connections = server.listener.counters(),
+                      .max_sessions = server.service.session_options().max_sessions,
+                      .uptime_ms = server.clock().monotonic_ms - server.started_ms});
+  });
+  if (!posted || answer.wait_for(patience) != std::future_status::ready) return std::nullopt;
+  return answer.get();
+}
+
+void AddSessions(const ServiceState& state, MetricFamilies& families) {
+  const Service::Counters& sessions = state.sessions;
+  families.Gauge("sotto_signaling_uptime_seconds", "Since the server was started.",
+                 Value(state.uptime_ms) / 1e3);
+  families.Gauge("sotto_signaling_connections", "WebSocket connections at the moment.",
+                 sessions.connections);
+  families.Counter("sotto_signaling_connections_accepted_total", "Connections taken.",
+                   Value(state.connections.accepted));
+  families.Counter("sotto_signaling_connections_refused_total",
+                   "Connections beyond [limits] max_connections or max_connections_per_prefix.",
+                   Value(state.connections.refused));
+  const std::string_view live = "sotto_signaling_sessions";
+  const std::string_view live_help =
+      "Sessions at the moment: those of devices that are connected, and those that may be resumed.";
+  families.Gauge(live, live_help, sessions.sessions_connected, {{"state", "connected"}});
+  families.Gauge(live, live_help, sessions.sessions - sessions.sessions_connected,
+                 {{"state", "resumable"}});
+  families.Gauge("sotto_signaling_sessions_limit", "[limits] max_sessions.", state.max_sessions);
+  families.Gauge("sotto_signaling_accounts", "Accounts that have a session at the moment.",
+                 sessions.accounts);
+  families.Counter("sotto_signaling_sessions_opened_total",
+                   "Sessions opened; resumed ones excluded.", Value(sessions.sessions_opened));
+  families.Counter("sotto_signaling_sessions_resumed_total", "Sessions resumed.",
+                   Value(sessions.sessions_resumed));
+  for (size_t i = 0; i < kSessionEndCount; ++i) {
+    families.Counter("sotto_signaling_sessions_ended_total", "Sessions that ended, by reason.",
+                     Value(sessions.sessions_ended[i]),
+                     {{"reason", SessionEndName(static_cast<SessionEnd>(i))}});
+  }
+  const std::string_view refused = "sotto_signaling_sign_ins_refused_total";
+  const std::string_view refused_help =
+      "Sign-ins and renewals of identities that were refused, by reason: what is wrong with the "
+      "identity (a JWT), an account that the operator blocks, or one with too many devices or "
+      "sessions.";
+  for (size_t i = 0; i < kIdentityFaultCount; ++i) {
+    families.Counter(refused, refused_help, Value(sessions.identity_faults[i]),
+                     {{"reason", IdentityFaultName(static_cast<IdentityFault>(i))}});
+  }
+  families.Counter(refused, refused_help, Value(sessions.blocked_refused), {{"reason", "blocked"}});
+  families.Counter(refused, refused_help, Value(sessions.full_refused), {{"reason", "too_many"}});
+  families.Counter("sotto_signaling_frames_total", "Frames of the protocol, by direction.",
+                   Value(sessions.frames_in), {{"direction", "received"}});
+  families.Counter("sotto_signaling_frames_total", "", Value(sessions.frames_out),
+                   {{"direction", "sent"}});
+  families.Counter("sotto_signaling_protocol_errors_total",
+                   "Connections and sessions that were ended for what isn't the protocol.",
+                   Value(sessions.protocol_errors));
+  families.Counter("sotto_signaling_notices_sent_total",
+                   "Notices sent to devices, those that were sent again included.",
+                   Value(sessions.notices_sent));
+  families.Counter("sotto_signaling_store_refused_requests_total",
+                   "Clients' requests and decisions that the store had no room for.",
+                   Value(sessions.store_refusals));
+  families.Counter("sotto_signaling_store_failed_requests_total",
+                   "Clients' requests and decisions that the store has failed.",
+                   Value(sessions.store_failures));
+  families.Gauge("sotto_signaling_store_backlog",
+                 "Records that must reach the store, and wait for room in its queue.",
+                 Value(sessions.unsubmitted));
+}
+
+void AddCalls(const ServiceState& state, MetricFamilies& families) {
+  const Switchboard::Counters& calls = state.calls;
+  families.Gauge("sotto_signaling_calls", "Calls at the moment: placed and not over.", calls.calls);
+  families.Gauge("sotto_signaling_connected_calls", "Calls at the moment that were answered.",
+                 calls.connected_calls);
+  families.Counter("sotto_signaling_calls_placed_total", "Calls placed; those again excluded.",
+                   Value(calls.placed));
+  const std::string_view ended = "sotto_signaling_calls_ended_total";
+  const std::string_view ended_help =
+      "Calls that are over, by outcome: missed ones rang, or waited for a device to ring on; "
+      "silenced ones were to ring nowhere, whyever (silenced, blocked, no such account).";
+  families.Counter(ended, ended_help, Value(calls.ended_answered), {{"outcome", "answered"}});
+  families.Counter(ended, ended_help, Value(calls.ended_declined), {{"outcome", "declined"}});
+  families.Counter(ended, ended_help, Value(calls.ended_missed), {{"outcome", "missed"}});
+  families.Counter(ended, ended_help, Value(calls.ended_silenced), {{"outcome", "silenced"}});
+  families.Counter("sotto_signaling_call_requests_refused_total",
+                   "Requests about calls that were refused: beyond a bound, or not in order.",
+                   Value(calls.refused));
+  constexpr std::string_view kTokens[kTokenResultCount] = {"none", "invalid", "unused", "spent",
+                                                           "accepted"};
+  for (size_t i = 0; i < kTokenResultCount; ++i) {
+    families.Counter("sotto_signaling_tokens_total",
+                     "Calls that were decided, by what became of their privacy token: none was "
+                     "presented; invalid; good, but unused, as the call rings for no token; spent "
+                     "or revoked; accepted.",
+                     Value(state.sessions.tokens[i]), {{"result", kTokens[i]}});
+  }
+}
+
+}  // namespace
+
+void ServerMetrics::Collect(MetricFamilies& families) const {
+  const std::optional<ServiceState> state = AskService(server_, requests_, patience_);
+  families.Gauge("sotto_signaling_build_info", "1; the server's version.", 1,
+                 {{"version", server_.version}});
+  families.Gauge(
+      "sotto_signaling_service_answered",
+      "1 if the service's thread answered this scrape in time; 0: what it alone knows is "
+      "missing.",
+      state ? 1 : 0);
+  if (state) {
+    AddSessions(*state, families);
+    AddCalls(*state, families);
+  }
+  CollectStore(families);
+  CollectRelays(families);
+  AddProcessMetrics(families);
+}
+
+void ServerMetrics::CollectStore(MetricFamilies& families) const {
+  const StoreThread::Counters store = server_.store.counters();
+  server_.store.decision_times().Collect(
+      families, "sotto_signaling_decision_seconds",
+      "Time from a call's place to its decision, as the service's thread is told it: a whole "
+      "number "
+      "of 5 ms after the store began, and what the call waited before.");
+  server_.store.batch_times().Collect(families, "sotto_signaling_store_seconds",
+                                      "Time that the store took for a transaction of up to 256 "
+                                      "requests and decisions, its sync of the disk included.");
+  families.Counter("sotto_signaling_store_requests_total",
+                   "Requests and decisions that the store has done.", Value(store.jobs),
+                   {{"kind", "request"}});
+  families.Counter("sotto_signaling_store_requests_total", "", Value(store.decisions),
+                   {{"kind", "decision"}});
+  families.Counter("sotto_signaling_store_failures_total",
+                   "Transactions that failed: nothing of them counts. The log says why.",
+                   Value(store.failures));
+  families.Gauge("sotto_signaling_store_queue", "Requests and decisions that wait for the store.",
+                 Value(store.queued));
+  families.Gauge("sotto_signaling_store_queue_capacity", "Of which there may be so many.",
+                 Value(store.max_queue));
+  families.Counter("sotto_signaling_store_queue_overflows_total",
+                   "Requests and decisions that found the store's queue full.",
+                   Value(store.overflows));
+  families.Gauge("sotto_signaling_notices_waiting",
+                 "Notices in the store that no device has acknowledged.",
+                 Value(store.notices_waiting));
+}
+
+void ServerMetrics::CollectRelays(MetricFamilies& families) const {
+  for (const RelayReport& relay : server_.relays.Reports()) {
+    const MetricFamilies::Labels label = {{"relay", relay.name}};
+    families.Gauge("sotto_signaling_relay_up",
+                   "1 if the relay takes calls: it answers, has room, and doesn't drain.",
+                   relay.health.well ? 1 : 0, label);
+    families.Gauge("sotto_signaling_relay_allocations", "Legs on the relay, as it last said.",
+                   relay.health.allocations, label);
+    families.Gauge("sotto_signaling_relay_allocations_limit", "Legs that it takes.",
+                   relay.health.max_allocations, label);
+    for (const auto& [request, results] :
+         {std::pair<std::string_view, const RelayRequests&>{"arm", relay.armed},
+          std::pair<std::string_view, const RelayRequests&>{"end", relay.ended}}) {
+      for (const auto& [result, count] :
+           {std::pair<std::string_view, uint64_t>{"done", results.done},
+            std::pair<std::string_view, uint64_t>{"refused", results.refused},
+            std::pair<std::string_view, uint64_t>{"unanswered", results.unanswered}}) {
+        families.Counter("sotto_signaling_relay_requests_total",
+                         "Requests to the relay to arm or to end a call, by result; all but those "
+                         "that are done are tried again.",
+                         Value(count),
+                         {{"relay", relay.name}, {"request", request}, {"result", result}});
+      }
+    }
+    families.Counter("sotto_signaling_relay_given_up_total",
+                     "Calls that the relay was to end, and hasn't been told of for an hour.",
+                     Value(relay.given_up), label);
+  }
+}
+
+}  // namespace sotto::signaling
