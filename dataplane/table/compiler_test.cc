@@ -33,8 +33,8 @@ class CompilerTest : public testing::Test {
                            {Ip("2001:db8::1"), IpPrefix::Parse("2001:db8::/64").value()}};
     return InterfaceTable::Create({interface}).value();
   }
-  static relay::ServerOptions Options() {
-    relay::ServerOptions options;
+  static LocalAddressOptions Options() {
+    LocalAddressOptions options;
     options.listen = {At("198.51.100.1:3478")};
     options.relay_addresses = {Ip("198.51.100.1"), Ip("2001:db8::1")};
     return options;
@@ -96,7 +96,7 @@ class CompilerTest : public testing::Test {
   bool NeitherFused() { return !Fused(1, 0x4001) && !Fused(2, 0x4002); }
 
   InterfaceTable interfaces_ = Interfaces();
-  LocalAddresses locals_{interfaces_, LocalAddressOptions::From(Options())};
+  LocalAddresses locals_{interfaces_, Options()};
   NextHopTable next_hops_{64};
   NoFrames frames_;
   Neighbors neighbors_{interfaces_, next_hops_, frames_};
@@ -293,8 +293,8 @@ TEST_F(CompilerTest, AChannelOutlivesItsPermissionAndLetsNothingIn) {
 
 class VirtualPrefixTest : public CompilerTest {
  protected:
-  static relay::ServerOptions VirtualOptions() {
-    relay::ServerOptions options = Options();
+  static LocalAddressOptions VirtualOptions() {
+    LocalAddressOptions options = Options();
     options.relay_addresses.clear();
     options.virtual_prefix.emplace(IpPrefix::Parse("100.64.0.0/24").value());
     return options;
@@ -318,7 +318,7 @@ class VirtualPrefixTest : public CompilerTest {
     ASSERT_TRUE(compiler_->Upsert(relay::ForwardingChannel{leg, number, peer, kLater}).ok());
   }
 
-  LocalAddresses virtual_locals_{interfaces_, LocalAddressOptions::From(VirtualOptions())};
+  LocalAddresses virtual_locals_{interfaces_, VirtualOptions()};
   std::array<relay::ForwardingLeg, 3> legs_;
 };
 
