@@ -20,9 +20,7 @@ import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/netns"))
-from lab import LabError, Process, run, wait_for  # noqa: E402
+from lab.network import LabError, Process, run, wait_for
 
 USER, PASSWORD, REALM = "bench", "a-long-enough-password", "example.org"
 SERVER_MAC, GENERATOR_MAC = "02:00:00:00:00:0a", "02:00:00:00:00:0b"

@@ -3,12 +3,13 @@ browser for each person."""
 
 import json
 
-import relays
-from lab import LabError, run, wait_for
-from netns_test import LabTest
+from lab.environment import BIN
+from lab import relays
+from lab.network import LabError, run, wait_for
+from lab.relays import SECRET
+from lab.test_case import LabTest
 from page_browser import Page
 from page_camera import write_y4m
-from relays import BIN, SECRET
 
 WEB_ROOT = BIN.parent / "web"
 SCREENSHOTS = BIN.parent / "screenshots"

@@ -6,14 +6,13 @@ import pathlib
 import sys
 import time
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "netns"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-import sealed_bodies  # noqa: E402
-from capture import Capture  # noqa: E402
-from lab import wait_for  # noqa: E402
-from netns_test import main  # noqa: E402
-from page_lab import SCREENSHOTS, VIRTUAL_PREFIX, PageTest  # noqa: E402
+import sealed_bodies
+from lab.capture import Capture
+from lab.network import wait_for
+from lab.test_case import main
+from page_lab import SCREENSHOTS, VIRTUAL_PREFIX, PageTest
 
 COOKIE = 0x2112A442
 TALK_SECONDS = 8

@@ -8,15 +8,14 @@ import tempfile
 import time
 import unittest
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "netns"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-from capture import Capture  # noqa: E402
-from lab import run  # noqa: E402
-from netns_test import LabTest, main  # noqa: E402
-from phones import Phone  # noqa: E402
-from relays import BIN  # noqa: E402
-from signalds import make_ca, start_signald  # noqa: E402
+from lab.environment import BIN
+from lab.capture import Capture
+from lab.network import run
+from lab.phones import Phone
+from lab.signalds import make_ca, start_signald
+from lab.test_case import LabTest, main
 
 RING_S = 4
 FAILED, BAD_COMMAND_LINE, NOT_ANSWERED = 1, 2, 3

@@ -9,12 +9,12 @@ import sys
 import threading
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "netns"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from call_control import CallControl, grpc, leg_of
-from lab import wait_for
-from netns_test import LabTest, main
-from turn import ChannelData, Client, DataIndication, TurnError, time_limited
+from lab.network import wait_for
+from lab.test_case import LabTest, main
+from lab.turn import ChannelData, Client, TurnError, time_limited
 
 PYTHON = "/usr/bin/python3"
 CLIENT = pathlib.Path(__file__).with_name("call_control.py")

@@ -6,17 +6,17 @@ import socket
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "netns"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-import relays
 from admin import Admin, admin_pb, grpc
-from lab import wait_for
-from loadgen import Calls, check_clean
-from netns_test import LabTest, main
-from turn import ChannelData, Client, TurnError, time_limited
+from lab.environment import SANITIZED
+from lab.loadgen import Calls, check_clean
+from lab.network import wait_for
+from lab.test_case import LabTest, main
+from lab.turn import ChannelData, Client, TurnError, time_limited
 
 CALLS = 100
-PPS = 1_000 if relays.SANITIZED else 4_000
+PPS = 1_000 if SANITIZED else 4_000
 State = admin_pb.Status
 
 
@@ -187,14 +187,14 @@ class Sigterm(DrainTest):
         self.terminate()
         begin = time.monotonic()
         self.relay.process.signal(signal.SIGTERM)
-        self.assertEqual(self.relay.process.wait(20 if relays.SANITIZED else 5), 0)
-        self.assertLess(time.monotonic() - begin, 20 if relays.SANITIZED else 4)
+        self.assertEqual(self.relay.process.wait(20 if SANITIZED else 5), 0)
+        self.assertLess(time.monotonic() - begin, 20 if SANITIZED else 4)
 
     def test_nothing_to_wait_for(self):
         begin = time.monotonic()
         self.relay.process.signal(signal.SIGTERM)
         self.assertEqual(self.relay.process.wait(20), 0)
-        self.assertLess(time.monotonic() - begin, 20 if relays.SANITIZED else 4)
+        self.assertLess(time.monotonic() - begin, 20 if SANITIZED else 4)
 
     def test_it_ends_at_the_deadline_which_a_reload_may_change(self):
         self.config.write_text(self.text.replace("drain_s = 60", "drain_s = 2"))

@@ -8,14 +8,16 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
+from lab import websocket
+from lab.device import (ACCEPT_CALL, CALL_ENDED, CALL_PLACED, CALL_STOPPED, EPOCH_S, GET_KEYS,
+                    INCOMING_CALL, REVOKE_TOKENS, Device, EpochKey, decode, epoch_now, one)
 from operated import (NOT_FOUND, NO_ANSWER, REFUSED, SANITIZED, SOTTOCTL, OperatedTest, free_port,
                       make_authority, main)
-
-import websocket_client
-from device import (ACCEPT_CALL, CALL_ENDED, CALL_PLACED, CALL_STOPPED, EPOCH_S, GET_KEYS,
-                    INCOMING_CALL, REVOKE_TOKENS, Device, EpochKey, decode, epoch_now, one)
 
 BLOCKED, STOPPING, IDENTITY = 4403, 1001, 4401
 
@@ -198,7 +200,7 @@ class Block(OperatedTest):
         self.start("[calls]\nring_s = 2\n")
 
     def refused(self, account, **options):
-        with self.assertRaises(websocket_client.Closed) as refused:
+        with self.assertRaises(websocket.Closed) as refused:
             self.device(account, **options)
         return refused.exception.code
 

@@ -9,14 +9,13 @@ import time
 import urllib.error
 import urllib.request
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "deploy"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-from operated import OperatedTest, free_port, main
-from prometheus import DEPLOY, Deployed, Exposition
-
-from device import (ACCEPT_CALL, CALL_ENDED, DECLINE_CALL, HANG_UP, INCOMING_CALL, EpochKey,
+from lab.device import (ACCEPT_CALL, CALL_ENDED, DECLINE_CALL, HANG_UP, INCOMING_CALL, EpochKey,
                     Device)
-from websocket_client import Closed
+from lab.prometheus import DEPLOY, Deployed, Exposition
+from lab.websocket import Closed
+from operated import OperatedTest, free_port, main
 
 RING_S = 1
 

@@ -9,10 +9,10 @@ import subprocess
 import sys
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "signaling"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-import signald_process
-from device import Device, PUT_EPOCH_KEY
+from lab import loopback
+from lab.device import Device, PUT_EPOCH_KEY
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ["SOTTO_BIN"])
@@ -31,14 +31,14 @@ class OperatedTest(unittest.TestCase):
     """Each test has a folder; start() makes the daemon."""
 
     def setUp(self):
-        self.folder = signald_process.Folder()
+        self.folder = loopback.Folder()
         self.addCleanup(self.folder.cleanup)
         self.socket = self.folder.path / "admin.sock"
         self.text = self.folder.config() + f'[admin]\nsocket = "{self.socket}"\n'
 
     def start(self, more=""):
         self.text += more
-        self.daemon = signald_process.Daemon(self.signald, self.folder.write(self.text), self.folder)
+        self.daemon = loopback.Daemon(self.signald, self.folder.write(self.text), self.folder)
         self.addCleanup(self.daemon.cleanup)
         return self.daemon
 
@@ -68,7 +68,7 @@ class OperatedTest(unittest.TestCase):
     def restart(self):
         self.assertEqual(self.daemon.end(), 0)
         self.daemon.cleanup()
-        self.daemon = signald_process.Daemon(self.signald, self.folder.write(self.text), self.folder)
+        self.daemon = loopback.Daemon(self.signald, self.folder.write(self.text), self.folder)
         self.addCleanup(self.daemon.cleanup)
 
     def hang_up(self):
@@ -85,8 +85,8 @@ def make_authority(folder, prefix=""):
             args += ["-CA", folder / f"{prefix}{issuer}.crt", "-CAkey", folder / f"{prefix}{issuer}.key",
                      "-addext", "subjectAltName=IP:127.0.0.1",
                      "-addext", "basicConstraints=critical,CA:false"]
-        signald_process.openssl(*args)
+        loopback.openssl(*args)
 
 
 def main():
-    signald_process.main()
+    loopback.main()

@@ -1,16 +1,18 @@
 """Reload of a server with clients: all or nothing, nobody is disconnected, and what is named as
 changed has changed."""
 
+import pathlib
 import ssl
 import subprocess
+import sys
 import time
 
-from operated import NO_ANSWER, REFUSED, SOTTOCTL, OperatedTest, free_port, make_authority, main
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-import signald_process
-import websocket_client
-from device import HANG_UP, Device
-from websocket_client import WebSocket
+from lab import loopback, websocket
+from lab.device import HANG_UP, Device
+from lab.websocket import WebSocket
+from operated import NO_ANSWER, REFUSED, SOTTOCTL, OperatedTest, free_port, make_authority, main
 
 
 class ReloadTest(OperatedTest):
@@ -76,7 +78,7 @@ class Reload(ReloadTest):
         self.write(more='[limits]\nmax_sessions = 1\n')
         self.assertEqual(self.reload(), {"reloadable": ["[limits] max_sessions"], "init_only": [],
                                          "warnings": []})
-        with self.assertRaises(websocket_client.Closed) as refused:
+        with self.assertRaises(websocket.Closed) as refused:
             self.device("bob")
         self.assertEqual(refused.exception.code, 4429)
         alice.ping()
@@ -142,13 +144,13 @@ class Reload(ReloadTest):
             dora.identity = jwt
             try:
                 dora.connect(self.daemon)
-            except websocket_client.Closed as closed:
+            except websocket.Closed as closed:
                 self.assertEqual(closed.code, 4401)
                 return False
             dora.close()
             return True
 
-        signald_process.openssl("genpkey", "-algorithm", "EC", "-pkeyopt",
+        loopback.openssl("genpkey", "-algorithm", "EC", "-pkeyopt",
                                 "ec_paramgen_curve:P-256", "-out", self.folder.path / "next.pem")
         public = subprocess.run(["openssl", "pkey", "-pubout", "-in", self.folder.path / "next.pem"],
                                 check=True, capture_output=True).stdout

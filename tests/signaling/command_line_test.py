@@ -1,18 +1,22 @@
 """What sotto-signald says and returns on its command line. Needs no privileges."""
 
+import pathlib
 import re
+import sys
 import unittest
 
-import signald_process
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
+from lab import loopback
 
 
 class CommandLine(unittest.TestCase):
     def setUp(self):
-        self.folder = signald_process.Folder()
+        self.folder = loopback.Folder()
         self.addCleanup(self.folder.cleanup)
 
     def check(self, text):
-        return signald_process.run(
+        return loopback.run(
             self.signald, "--config", self.folder.write(text), "--check-config"
         )
 
@@ -97,38 +101,38 @@ class CommandLine(unittest.TestCase):
             ("EC", "ec_paramgen_curve:secp256k1", "another curve than P-256"),
         ):
             key = self.folder.path / "weak.pem"
-            signald_process.openssl(
+            loopback.openssl(
                 "genpkey", "-algorithm", algorithm, "-pkeyopt", option, "-out", key
             )
-            signald_process.openssl(
+            loopback.openssl(
                 "pkey", "-in", key, "-pubout", "-out", self.folder.path / "identity.pem"
             )
             with self.subTest(option):
                 self.assert_refused(self.check(self.folder.config()), says)
 
     def test_missing_file(self):
-        done = signald_process.run(self.signald, "--config", "/nonexistent.toml")
+        done = loopback.run(self.signald, "--config", "/nonexistent.toml")
         self.assert_refused(done, "/nonexistent.toml can't be opened")
         self.assertEqual(len(done.stderr.splitlines()), 1)
 
     def test_readable_by_others_is_a_warning(self):
         path = self.folder.write(self.folder.config())
         path.chmod(0o644)
-        done = signald_process.run(self.signald, "--config", path, "--check-config")
+        done = loopback.run(self.signald, "--config", path, "--check-config")
         self.assertEqual(done.returncode, 0)
         self.assertIn("chmod o-r", done.stderr)
 
     def test_no_configuration(self):
-        self.assert_refused(signald_process.run(self.signald), "Give a configuration file")
+        self.assert_refused(loopback.run(self.signald), "Give a configuration file")
 
     def test_help_and_version(self):
-        done = signald_process.run(self.signald, "--help")
+        done = loopback.run(self.signald, "--help")
         self.assertEqual(done.returncode, 0)
         for option in ("--config", "--check-config", "--version", "--print-config-reference"):
             self.assertIn(option, done.stdout)
-        done = signald_process.run(self.signald, "--version")
+        done = loopback.run(self.signald, "--version")
         self.assertRegex(done.stdout, r"^sotto-signald \d+\.\d+\.\d+\n$")
 
 
 if __name__ == "__main__":
-    signald_process.main()
+    loopback.main()

@@ -8,21 +8,23 @@ import signal
 import socket
 import ssl
 import struct
+import sys
 import time
 import unittest
 
-import signald_process
-import websocket_client
-from websocket_client import Client, WebSocket, decode, encode
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
+from lab import loopback, websocket
+from lab.websocket import Client, WebSocket, decode, encode
 
 
 class Life(unittest.TestCase):
     def setUp(self):
-        self.folder = signald_process.Folder()
+        self.folder = loopback.Folder()
         self.addCleanup(self.folder.cleanup)
 
     def start(self, text=None):
-        daemon = signald_process.Daemon(
+        daemon = loopback.Daemon(
             self.signald, self.folder.write(text or self.folder.config()), self.folder
         )
         self.addCleanup(daemon.cleanup)
@@ -32,7 +34,7 @@ class Life(unittest.TestCase):
         return Client(daemon.connect(), daemon.development_identity(account), **how)
 
     def run_to_failure(self, text):
-        done = signald_process.run(self.signald, "--config", self.folder.write(text))
+        done = loopback.run(self.signald, "--config", self.folder.write(text))
         self.assertEqual(done.returncode, 2, done.stderr)
         sentences = [l for l in done.stderr.splitlines() if not l.startswith("20")]
         self.assertEqual(len(sentences), 1, done.stderr)
@@ -71,7 +73,7 @@ class Life(unittest.TestCase):
         daemon = self.start()
         client = self.client(daemon)
         self.assertNotIn(1, decode(client.welcome[8]))
-        self.assertIn(websocket_client.DONE, client.request(10, {1: {1: 1, 2: 1}}))
+        self.assertIn(websocket.DONE, client.request(10, {1: {1: 1, 2: 1}}))
         daemon.process.kill()
         daemon.process.wait()
         again = self.client(self.start())
@@ -145,19 +147,19 @@ class Life(unittest.TestCase):
 
     def test_reload_of_identity_keys_refuses_those_of_the_old_one(self):
         daemon = self.start(self.folder.config().replace("development = true", ""))
-        signald_process.openssl("genpkey", "-algorithm", "EC", "-pkeyopt",
+        loopback.openssl("genpkey", "-algorithm", "EC", "-pkeyopt",
                                 "ec_paramgen_curve:P-256", "-out", self.folder.path / "new.pem")
         old = operator_identity(self.folder.path / "operator.pem")
         new = operator_identity(self.folder.path / "new.pem")
         Client(daemon.connect(), old).ping()
-        with self.assertRaises(websocket_client.Closed) as refused:
+        with self.assertRaises(websocket.Closed) as refused:
             Client(daemon.connect(), new)
         self.assertEqual(refused.exception.code, 4401)
-        signald_process.openssl("pkey", "-in", self.folder.path / "new.pem", "-pubout", "-out",
+        loopback.openssl("pkey", "-in", self.folder.path / "new.pem", "-pubout", "-out",
                                 self.folder.path / "identity.pem")
         daemon.reload()
         Client(daemon.connect(), new).ping()
-        with self.assertRaises(websocket_client.Closed):
+        with self.assertRaises(websocket.Closed):
             Client(daemon.connect(), old)
 
     # --- HTTP
@@ -277,7 +279,7 @@ class Life(unittest.TestCase):
         text.websocket.send(b"hello", opcode=1)
         self.assertEqual(text.websocket.receive_close(), 4400)
         pings = self.client(daemon, "pings")
-        with self.assertRaises((websocket_client.Closed, OSError)):
+        with self.assertRaises((websocket.Closed, OSError)):
             for _ in range(1000):
                 pings.websocket.send(b"", opcode=9)
             while True:
@@ -301,8 +303,8 @@ class Life(unittest.TestCase):
             stranger = WebSocket(daemon.connect())
             stranger.send(frame)
             self.assertIn(stranger.receive_close(), (4400, 4401))
-        client.request(websocket_client.GET_KEYS, {1: "marker"})
-        client.websocket.send(encode({1: 2, websocket_client.GET_KEYS: {1: marker}}))
+        client.request(websocket.GET_KEYS, {1: "marker"})
+        client.websocket.send(encode({1: 2, websocket.GET_KEYS: {1: marker}}))
         self.assertEqual(client.websocket.receive_close(), 4400)
         self.assertNotIn("marker", daemon.read_log())
         self.assertNotIn("libprotobuf", daemon.read_log())
@@ -338,7 +340,7 @@ class Life(unittest.TestCase):
         try:
             for seq in range(1, 20000):
                 reader.websocket.send(
-                    encode({1: seq, websocket_client.GET_KEYS: {1: "someone"}})
+                    encode({1: seq, websocket.GET_KEYS: {1: "someone"}})
                 )
         except OSError:
             pass
@@ -352,7 +354,7 @@ class Life(unittest.TestCase):
             self.folder.config() + "[limits]\nframes_per_s = 1\nframe_burst = 5\n"
         )
         client = self.client(daemon)
-        with self.assertRaises(websocket_client.Closed) as closed:
+        with self.assertRaises(websocket.Closed) as closed:
             for _ in range(7):
                 client.ping()
         self.assertEqual(closed.exception.code, 4429)
@@ -408,4 +410,4 @@ def operator_identity(key):
 
 
 if __name__ == "__main__":
-    signald_process.main()
+    loopback.main()

@@ -5,14 +5,18 @@ same in all it says, whatever was offered."""
 
 import base64
 import os
+import pathlib
 import random
 import struct
+import sys
 import time
 import unittest
 
-import signald_process
-from device import *  # noqa: F403
-from websocket_client import Closed, WebSocket, encode
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
+from lab import loopback
+from lab.device import *  # noqa: F403
+from lab.websocket import Closed, WebSocket, encode
 
 LIMITS = """
 [calls]
@@ -70,9 +74,9 @@ class DisguisesTest(unittest.TestCase):
 
 class MarkerTest(unittest.TestCase):
     def setUp(self):
-        self.folder = signald_process.Folder()
+        self.folder = loopback.Folder()
         self.addCleanup(self.folder.cleanup)
-        self.daemon = signald_process.Daemon(
+        self.daemon = loopback.Daemon(
             self.signald, self.folder.write(self.folder.config() + LIMITS), self.folder)
         self.addCleanup(self.daemon.cleanup)
 
@@ -186,4 +190,4 @@ class MarkerTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    signald_process.main()
+    loopback.main()

@@ -10,14 +10,17 @@ import argparse
 import collections
 import itertools
 import os
+import pathlib
 import random
 import subprocess
 import sys
 import unittest
 
-import signald_process
-from device import Device
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
 from kolmogorov_smirnov import distance, p_value
+from lab import loopback
+from lab.device import Device
 
 CALLS = int(os.environ.get("SOTTO_ORACLE_CALLS", "5000"))
 RING_S = 1
@@ -70,10 +73,10 @@ class KolmogorovSmirnovTest(unittest.TestCase):
 
 class OracleTest(unittest.TestCase):
     def run_probe(self, *options):
-        folder = signald_process.Folder()
+        folder = loopback.Folder()
         self.addCleanup(folder.cleanup)
         admin = f'[admin]\nsocket = "{folder.path}/admin.sock"\n'
-        daemon = signald_process.Daemon(
+        daemon = loopback.Daemon(
             self.signald, folder.write(folder.config() + LIMITS + admin), folder
         )
         self.addCleanup(daemon.cleanup)
@@ -155,4 +158,4 @@ if __name__ == "__main__":
     options, rest = parser.parse_known_args()
     OracleTest.probe, OracleTest.sottoctl = options.probe, options.sottoctl
     sys.argv[1:] = rest
-    signald_process.main()
+    loopback.main()

@@ -7,13 +7,17 @@ import collections
 import hashlib
 import itertools
 import os
+import pathlib
 import random
 import shutil
 import sqlite3
+import sys
 import unittest
 
-import signald_process
-from device import *  # noqa: F403
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
+from lab import loopback
+from lab.device import *  # noqa: F403
 
 LIMITS = """
 [calls]
@@ -105,10 +109,10 @@ class ScannerTest(unittest.TestCase):
 
 class PrivacyTest(unittest.TestCase):
     def test_no_row_and_no_line_names_both(self):
-        folder = signald_process.Folder()
+        folder = loopback.Folder()
         self.addCleanup(folder.cleanup)
         config = folder.write(folder.config() + LIMITS)
-        daemon = signald_process.Daemon(self.signald, config, folder)
+        daemon = loopback.Daemon(self.signald, config, folder)
         self.addCleanup(daemon.cleanup)
 
         names = [f"account-{os.urandom(4).hex()}" for _ in range(ACCOUNTS)]
@@ -189,4 +193,4 @@ class PrivacyTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    signald_process.main()
+    loopback.main()

@@ -17,16 +17,16 @@ import threading
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "netns"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-import relays
-from lab import wait_for
+from lab.environment import BIN, SANITIZED
+from lab.network import wait_for
 
-ALLOCATIONS = 20_000 if relays.SANITIZED else 1_000_000
+ALLOCATIONS = 20_000 if SANITIZED else 1_000_000
 # Of the list: a batch, what is in flight on the connection, and what gRPC keeps.
 # (A sanitizer keeps what is freed.)
-ROOM_KIB = (400 if relays.SANITIZED else 24) * 1024
-SOTTOCTL_KIB = (400 if relays.SANITIZED else 64) * 1024
+ROOM_KIB = (400 if SANITIZED else 24) * 1024
+SOTTOCTL_KIB = (400 if SANITIZED else 64) * 1024
 SECRET = "a-secret-for-a-million"
 
 
@@ -64,10 +64,10 @@ unauthenticated_excess_burst = 1000000000
 socket = "{cls.path}/relay.sock"
 """)
         config.chmod(0o600)
-        cls.relay = cls.start("relay", [relays.BIN / "sotto-relayd", "--config", config])
+        cls.relay = cls.start("relay", [BIN / "sotto-relayd", "--config", config])
         wait_for("the admin socket", 60, lambda: (cls.path / "relay.sock").exists())
         clients = cls.start("clients", [
-            relays.BIN / "sotto-loadgen", "wire", "--eal",
+            BIN / "sotto-loadgen", "wire", "--eal",
             f"--no-pci --lcores=0@1 --vdev=net_memif0,role=client,{wire}", "--port", "net_memif0",
             "--server", "10.0.0.1:3478", "--clients", "10.1.0.0/16", "--legs", str(ALLOCATIONS),
             "--allocate-only", "--no-release", "--call-policy", "--secret", SECRET, "--json"])
@@ -88,7 +88,7 @@ socket = "{cls.path}/relay.sock"
         return process
 
     def command(self, *args):
-        return [relays.BIN / "sottoctl", "--target", f"unix:{self.path}/relay.sock",
+        return [BIN / "sottoctl", "--target", f"unix:{self.path}/relay.sock",
                 *map(str, args)]
 
     def json(self, *args):

@@ -4,20 +4,20 @@ something, what it changed."""
 import json
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "netns"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-import relays
-from lab import wait_for
-from netns_test import LabTest, main
-from signalds import make_ca
-from turn import Client, TurnError, time_limited
+from lab.environment import BIN
+from lab import relays
+from lab.network import wait_for
+from lab.signalds import make_ca
+from lab.test_case import LabTest, main
+from lab.turn import Client, TurnError, time_limited
 
-SOTTOCTL = relays.BIN / "sottoctl"
+SOTTOCTL = BIN / "sottoctl"
 
 
 class SottoctlTest(LabTest):

@@ -208,7 +208,7 @@ class Lab:
             self.router = self._namespace("router", {4: "192.0.2.1", 6: "2001:db8::1"})
             self.router.run("sysctl", "-qw", "net.ipv4.ip_forward=1",
                             "net.ipv6.conf.all.forwarding=1")
-            self._ip_batch(f"""
+            self._ip_batch("""
                 link add lan type bridge stp_state 0 mcast_snooping 0
                 link set lan address 02:00:c0:00:02:01
                 link set lan up

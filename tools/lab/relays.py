@@ -2,24 +2,20 @@
 
 SOTTO_LAB_RELAY=coturn puts coturn in Sotto's place, to test the tests.
 SOTTO_LAB_PORT (af_packet, tap, af_xdp) and SOTTO_LAB_WORKERS say what sotto-relayd runs on.
-SOTTO_BIN is the folder with the binaries; build/dev/bin unless told.
 """
 
 import os
-import pathlib
 import re
 import socket
 
-from lab import LabError, wait_for
+from .environment import BIN, SANITIZED
+from .network import LabError, wait_for
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BIN = pathlib.Path(os.environ.get("SOTTO_BIN") or ROOT / "build/dev/bin")
 USER, PASSWORD, REALM, SECRET = "demo", "a-long-secret", "example.org", "a-shared-secret-to-mint-with"
 DOCUMENTATION = ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"]
 IS_COTURN = os.environ.get("SOTTO_LAB_RELAY") == "coturn"
 WORKERS = int(os.environ.get("SOTTO_LAB_WORKERS", "1"))
 PORT = os.environ.get("SOTTO_LAB_PORT", "af_packet")
-SANITIZED = bool(os.environ.get("SOTTO_SANITIZED"))
 _START_SECONDS = 60 if SANITIZED else 20
 
 

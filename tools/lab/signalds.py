@@ -4,8 +4,9 @@ the lab's own, and identities for development."""
 import re
 import subprocess
 
-from lab import LabError, wait_for
-from relays import BIN, SANITIZED, SECRET, _ReadinessSocket
+from .environment import BIN, SANITIZED
+from .network import LabError, wait_for
+from .relays import SECRET, _ReadinessSocket
 
 _START_SECONDS = 60 if SANITIZED else 20
 _PORT = 8443

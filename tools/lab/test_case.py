@@ -4,9 +4,9 @@ import os
 import sys
 import unittest
 
-import relays
-from lab import Lab
-from relays import start_relay
+from . import relays
+from .network import Lab
+from .relays import start_relay
 
 SKIPPED = 77  # ctest's SKIP_RETURN_CODE
 

@@ -7,7 +7,7 @@ import select
 import struct
 import time
 
-from websocket_client import WebSocket, encode
+from .websocket import WebSocket, encode
 
 sodium = ctypes.CDLL(ctypes.util.find_library("sodium") or "libsodium.so.23")
 assert sodium.sodium_init() >= 0

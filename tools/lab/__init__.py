@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lab: lays networks of namespaces, and starts daemons, clients and certificates in them, for tests,
+benchmarks and the quickstart. A program outside puts the folder above this one on sys.path.
+
+    network       Lab and Host: namespaces around a router                 (read this first)
+    relays        sotto-relayd, and coturn beside it
+    signalds      sotto-signald in a lab; loopback: without one
+    phones        sotto-phone; loadgen: sotto-loadgen; turn: a small TURN client of its own
+    device        a device of signaling, frame by frame, over a websocket
+    capture       what a host sent and received; packets: made byte by byte
+    prometheus    what a Prometheus sees of a daemon
+    test_case     LabTest, for tests that share a lab
+"""
