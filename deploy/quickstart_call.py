@@ -11,7 +11,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tools"))
 
-from lab.network import Lab, LabError
+from lab.network import Lab
+from lab.processes import LabError
 from quickstart_page import open_page
 from quickstart_story import Stage, tell_story, web_root
 from quickstart_words import tell, tell_how_to_go_on

@@ -16,7 +16,7 @@ import chart
 import measures
 from forwarders import MAX_LEGS, Bench, go_before_others
 from lab.environment import ROOT
-from lab.network import LabError
+from lab.processes import LabError
 
 
 @dataclasses.dataclass

@@ -8,7 +8,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from lab.capture import Capture
-from lab.network import wait_for
+from lab.processes import wait_for
 from lab.relays import PASSWORD, USER
 from lab.test_case import LabTest, main
 from webdriver import Browser

@@ -10,7 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 import sealed_bodies
 from lab.capture import Capture
-from lab.network import wait_for
+from lab.processes import wait_for
 from lab.test_case import main
 from page_lab import SCREENSHOTS, VIRTUAL_PREFIX, PageTest
 

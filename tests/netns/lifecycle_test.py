@@ -7,7 +7,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from lab import relays
-from lab.network import wait_for
+from lab.processes import wait_for
 from lab.test_case import LabTest, main
 from lab.turn import ChannelData, Client, TurnError
 

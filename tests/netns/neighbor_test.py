@@ -6,7 +6,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-from lab.network import LabError, wait_for
+from lab.processes import LabError, wait_for
 from lab.test_case import LabTest, main
 from lab.turn import ChannelData, Client
 

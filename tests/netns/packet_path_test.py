@@ -9,7 +9,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from lab import packets
 from lab.capture import Capture
-from lab.network import wait_for
+from lab.processes import wait_for
 from lab.test_case import LabTest, main
 from lab.turn import DONT_FRAGMENT, ChannelData, Client, DataIndication, IcmpIndication
 

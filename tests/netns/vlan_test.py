@@ -6,8 +6,8 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from lab import vlan_trunk
-from lab.network import wait_for
 from lab.packets import ping
+from lab.processes import wait_for
 from lab.test_case import LabTest, main
 from lab.turn import ChannelData, Client
 

@@ -8,7 +8,8 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from lab.environment import BIN
-from lab.network import Lab, run
+from lab.network import Lab
+from lab.processes import run
 from lab.signalds import start_signald
 from lab.test_case import main
 

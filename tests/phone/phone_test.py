@@ -10,10 +10,10 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-from lab.environment import BIN
 from lab.capture import Capture
-from lab.network import run
+from lab.environment import BIN
 from lab.phones import Phone
+from lab.processes import run
 from lab.signalds import make_ca, start_signald
 from lab.test_case import LabTest, main
 

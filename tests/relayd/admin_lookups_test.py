@@ -8,7 +8,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from admin import Admin, admin_pb, grpc
-from lab.network import wait_for
+from lab.processes import wait_for
 from lab.relays import WORKERS
 from lab.test_case import LabTest, main
 from lab.turn import ChannelData, Client, TurnError, time_limited

@@ -12,7 +12,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from call_control import CallControl, grpc, leg_of
-from lab.network import wait_for
+from lab.processes import wait_for
 from lab.test_case import LabTest, main
 from lab.turn import ChannelData, Client, TurnError, time_limited
 

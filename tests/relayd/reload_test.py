@@ -11,7 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 from admin import Admin, grpc
 from lab.environment import SANITIZED
 from lab.loadgen import Calls, check_clean
-from lab.network import wait_for
+from lab.processes import wait_for
 from lab.relays import PASSWORD, USER
 from lab.test_case import LabTest, main
 from lab.turn import Client, TurnError

@@ -10,14 +10,16 @@ import ssl
 import subprocess
 import sys
 import time
+import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from lab import websocket
 from lab.device import (ACCEPT_CALL, CALL_ENDED, CALL_PLACED, CALL_STOPPED, EPOCH_S, GET_KEYS,
                     INCOMING_CALL, REVOKE_TOKENS, Device, EpochKey, decode, epoch_now, one)
-from operated import (NOT_FOUND, NO_ANSWER, REFUSED, SANITIZED, SOTTOCTL, OperatedTest, free_port,
-                      make_authority, main)
+from lab.environment import SANITIZED
+from operated import (NOT_FOUND, NO_ANSWER, REFUSED, SOTTOCTL, OperatedTest, free_port,
+                      make_authority)
 
 BLOCKED, STOPPING, IDENTITY = 4403, 1001, 4401
 
@@ -130,7 +132,7 @@ class Look(OperatedTest):
         self.ctl("tokens", "inspect", "nobody", token.hex(), code=NOT_FOUND)
         self.assertIn("it is none", self.ctl("tokens", "inspect", "bob", "02" + token.hex()[2:],
                                              code=REFUSED).stderr)
-        self.assertNotIn(token.hex(), self.daemon.read_log())
+        self.assertNotIn(token.hex(), self.daemon.output())
 
     def test_epochs(self):
         self.ctl("epochs", "bob", code=NOT_FOUND)
@@ -154,7 +156,7 @@ class Look(OperatedTest):
         dora.connect(self.daemon)
         self.addCleanup(dora.close)
         self.assertEqual(one(dora.welcome, 3), b"dora")
-        self.assertNotIn(identity, self.daemon.read_log())
+        self.assertNotIn(identity, self.daemon.output())
 
     def test_what_both_daemons_have(self):
         self.assertIn(str(self.socket), self.table("config", "show"))
@@ -191,7 +193,7 @@ class Ends(OperatedTest):
         for process in (*asking, scraping):
             process.wait(30)  # as it has no answer any more
         self.assertFalse(self.socket.exists())
-        self.assertNotIn(" error ", self.daemon.read_log())
+        self.assertNotIn(" error ", self.daemon.output())
 
 
 class Block(OperatedTest):
@@ -366,4 +368,4 @@ for name in sorted(re.findall(rb"[a-z0-9]+(?:\.[a-z0-9]+)+\.[A-Z][A-Za-z]+", ans
 """
 
 if __name__ == "__main__":
-    main()
+    unittest.main(verbosity=2)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+import unittest
 import urllib.error
 import urllib.request
 
@@ -15,7 +16,7 @@ from lab.device import (ACCEPT_CALL, CALL_ENDED, DECLINE_CALL, HANG_UP, INCOMING
                     Device)
 from lab.prometheus import DEPLOY, Deployed, Exposition
 from lab.websocket import Closed
-from operated import OperatedTest, free_port, main
+from operated import OperatedTest, free_port
 
 RING_S = 1
 
@@ -198,4 +199,4 @@ class Prometheus(Deployed, MetricsTest):
 if __name__ == "__main__":
     if shutil.which("promtool") is None or shutil.which("prometheus") is None:
         sys.exit("This needs Debian's package prometheus: deploy/install-deps.sh test.")
-    main()
+    unittest.main(verbosity=2)

@@ -1,23 +1,15 @@
 """A sotto-signald with its operator's side open, and sottoctl to drive it."""
 
 import json
-import os
-import pathlib
-import signal
 import socket
 import subprocess
-import sys
 import unittest
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from lab import loopback
 from lab.device import Device, PUT_EPOCH_KEY
+from lab.environment import BIN
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BIN = pathlib.Path(os.environ["SOTTO_BIN"])
 SOTTOCTL = BIN / "sottoctl"
-SANITIZED = bool(os.environ.get("SOTTO_SANITIZED"))
 DONE, REFUSED, USAGE, NO_ANSWER, NOT_FOUND = range(5)
 
 
@@ -38,9 +30,12 @@ class OperatedTest(unittest.TestCase):
 
     def start(self, more=""):
         self.text += more
-        self.daemon = loopback.Daemon(self.signald, self.folder.write(self.text), self.folder)
-        self.addCleanup(self.daemon.cleanup)
+        self._run()
         return self.daemon
+
+    def _run(self):
+        self.daemon = loopback.Server(self.folder.write(self.text), self.folder)
+        self.addCleanup(self.daemon.cleanup)
 
     def device(self, account, **options):
         device = Device(self.daemon, account, **options)
@@ -68,11 +63,7 @@ class OperatedTest(unittest.TestCase):
     def restart(self):
         self.assertEqual(self.daemon.end(), 0)
         self.daemon.cleanup()
-        self.daemon = loopback.Daemon(self.signald, self.folder.write(self.text), self.folder)
-        self.addCleanup(self.daemon.cleanup)
-
-    def hang_up(self):
-        self.daemon.process.send_signal(signal.SIGHUP)
+        self._run()
 
 
 def make_authority(folder, prefix=""):
@@ -86,7 +77,3 @@ def make_authority(folder, prefix=""):
                      "-addext", "subjectAltName=IP:127.0.0.1",
                      "-addext", "basicConstraints=critical,CA:false"]
         loopback.openssl(*args)
-
-
-def main():
-    loopback.main()

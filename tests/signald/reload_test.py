@@ -2,17 +2,19 @@
 changed has changed."""
 
 import pathlib
+import signal
 import ssl
 import subprocess
 import sys
 import time
+import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from lab import loopback, websocket
 from lab.device import HANG_UP, Device
 from lab.websocket import WebSocket
-from operated import NO_ANSWER, REFUSED, SOTTOCTL, OperatedTest, free_port, make_authority, main
+from operated import NO_ANSWER, REFUSED, SOTTOCTL, OperatedTest, free_port, make_authority
 
 
 class ReloadTest(OperatedTest):
@@ -29,12 +31,12 @@ class ReloadTest(OperatedTest):
     def refused(self):
         return self.ctl("reload", code=REFUSED).stderr
 
-    def signal(self, expect):
-        before = self.daemon.read_log().count(expect)
-        self.hang_up()
+    def hang_up(self, expect):
+        before = self.daemon.output().count(expect)
+        self.daemon.signal(signal.SIGHUP)
         end = time.monotonic() + 10
-        while self.daemon.read_log().count(expect) == before:
-            self.assertLess(time.monotonic(), end, self.daemon.read_log())
+        while self.daemon.output().count(expect) == before:
+            self.assertLess(time.monotonic(), end, self.daemon.output())
             time.sleep(0.02)
 
     def config(self):
@@ -61,7 +63,7 @@ class Reload(ReloadTest):
             changes, said = broken[i % len(broken)]
             self.write(*changes, more=f'[limits]\nmax_sessions = {1 + i}\n[log]\nlevel = "debug"\n')
             self.assertIn(said, self.refused())
-        self.signal("The configuration was not reloaded; nothing has changed.")
+        self.hang_up("The configuration was not reloaded; nothing has changed.")
         self.assertEqual(self.config(), before)
         # Half of a pair of new files.
         self.write()
@@ -69,7 +71,7 @@ class Reload(ReloadTest):
         (self.folder.path / "key.pem").write_bytes(good_key)
         self.assertIn("key", self.refused())
         self.assertEqual(self.config(), before)
-        self.assertNotIn("debug", self.daemon.read_log())
+        self.assertNotIn("debug", self.daemon.output())
         alice.ping()
         self.assertEqual(self.json("status")["sessions"], 1)
 
@@ -101,7 +103,7 @@ class Reload(ReloadTest):
         self.assertEqual(change["init_only"], ["[calls] ring_s", "[store] path"])
         self.assertEqual(change["reloadable"], [])
         self.assertIn('takes effect only at the next start. key="[calls] ring_s"',
-                      self.daemon.read_log())
+                      self.daemon.output())
         self.assertEqual(self.reload()["init_only"], change["init_only"])
         self.assertFalse((self.folder.path / "other.db").exists())
 
@@ -113,7 +115,7 @@ class Reload(ReloadTest):
                    ('"a-long-secret"', '"another-long-secret"'))
         self.assertEqual(self.reload()["reloadable"], ["[relay] secret", "[relay] urls"])
         self.assertIn(b"turn:192.0.2.99:3478", credential())
-        for text in (self.daemon.read_log(), self.table("config", "show")):
+        for text in (self.daemon.output(), self.table("config", "show")):
             self.assertNotIn("long-secret", text)
 
     def test_the_list_of_relays(self):
@@ -241,4 +243,4 @@ tls_key = "{path}/operator.key"
 
 
 if __name__ == "__main__":
-    main()
+    unittest.main(verbosity=2)

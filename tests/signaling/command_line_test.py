@@ -8,6 +8,13 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from lab import loopback
+from lab.environment import BIN, EXAMPLES
+from lab.processes import run
+
+
+def signald(*args):
+    """What it prints and how it ends, which must come by itself."""
+    return run([BIN / "sotto-signald", *args], check=False)
 
 
 class CommandLine(unittest.TestCase):
@@ -16,8 +23,7 @@ class CommandLine(unittest.TestCase):
         self.addCleanup(self.folder.cleanup)
 
     def check(self, text):
-        return loopback.run(
-            self.signald, "--config", self.folder.write(text), "--check-config"
+        return signald("--config", self.folder.write(text), "--check-config"
         )
 
     def assert_refused(self, done, *says):
@@ -33,7 +39,7 @@ class CommandLine(unittest.TestCase):
         self.assertFalse((self.folder.path / "signald.db").exists())
 
     def test_example_is_valid(self):
-        text = (self.examples / "signald.toml").read_text()
+        text = (EXAMPLES / "signald.toml").read_text()
         web = self.folder.path / "web"
         web.mkdir()
         (web / "index.html").write_text("<!doctype html>")
@@ -111,28 +117,28 @@ class CommandLine(unittest.TestCase):
                 self.assert_refused(self.check(self.folder.config()), says)
 
     def test_missing_file(self):
-        done = loopback.run(self.signald, "--config", "/nonexistent.toml")
+        done = signald("--config", "/nonexistent.toml")
         self.assert_refused(done, "/nonexistent.toml can't be opened")
         self.assertEqual(len(done.stderr.splitlines()), 1)
 
     def test_readable_by_others_is_a_warning(self):
         path = self.folder.write(self.folder.config())
         path.chmod(0o644)
-        done = loopback.run(self.signald, "--config", path, "--check-config")
+        done = signald("--config", path, "--check-config")
         self.assertEqual(done.returncode, 0)
         self.assertIn("chmod o-r", done.stderr)
 
     def test_no_configuration(self):
-        self.assert_refused(loopback.run(self.signald), "Give a configuration file")
+        self.assert_refused(signald(), "Give a configuration file")
 
     def test_help_and_version(self):
-        done = loopback.run(self.signald, "--help")
+        done = signald("--help")
         self.assertEqual(done.returncode, 0)
         for option in ("--config", "--check-config", "--version", "--print-config-reference"):
             self.assertIn(option, done.stdout)
-        done = loopback.run(self.signald, "--version")
+        done = signald("--version")
         self.assertRegex(done.stdout, r"^sotto-signald \d+\.\d+\.\d+\n$")
 
 
 if __name__ == "__main__":
-    loopback.main()
+    unittest.main(verbosity=2)

@@ -89,7 +89,7 @@ class KillTest(unittest.TestCase):
         self.waiting, self.acknowledging, self.forgotten = set(), set(), set()  # ids of notices
 
     def start(self):
-        self.daemon = loopback.Daemon(self.signald, self.config, self.folder)
+        self.daemon = loopback.Server(self.config, self.folder)
         self.addCleanup(self.daemon.cleanup)
 
     # --- What flows
@@ -229,4 +229,4 @@ class KillTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    loopback.main()
+    unittest.main(verbosity=2)

@@ -15,6 +15,8 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from lab import loopback, websocket
+from lab.environment import BIN
+from lab.processes import run
 from lab.websocket import Client, WebSocket, decode, encode
 
 
@@ -24,8 +26,7 @@ class Life(unittest.TestCase):
         self.addCleanup(self.folder.cleanup)
 
     def start(self, text=None):
-        daemon = loopback.Daemon(
-            self.signald, self.folder.write(text or self.folder.config()), self.folder
+        daemon = loopback.Server(self.folder.write(text or self.folder.config()), self.folder
         )
         self.addCleanup(daemon.cleanup)
         return daemon
@@ -34,7 +35,7 @@ class Life(unittest.TestCase):
         return Client(daemon.connect(), daemon.development_identity(account), **how)
 
     def run_to_failure(self, text):
-        done = loopback.run(self.signald, "--config", self.folder.write(text))
+        done = run([BIN / "sotto-signald", "--config", self.folder.write(text)], check=False)
         self.assertEqual(done.returncode, 2, done.stderr)
         sentences = [l for l in done.stderr.splitlines() if not l.startswith("20")]
         self.assertEqual(len(sentences), 1, done.stderr)
@@ -48,10 +49,10 @@ class Life(unittest.TestCase):
         client = self.client(daemon)
         self.assertEqual(client.welcome[3], b"alice")
         client.ping()
-        daemon.process.send_signal(signal.SIGTERM)
+        daemon.signal(signal.SIGTERM)
         self.assertEqual(client.websocket.receive_close(), 1001)
-        self.assertEqual(daemon.process.wait(10), 0, daemon.read_log())
-        daemon.wait_notified("STOPPING=1", timeout=1)
+        self.assertEqual(daemon.wait(10), 0, daemon.output())
+        daemon.wait_notified("STOPPING=1", seconds=1)
 
     def test_ends_though_a_client_holds_on(self):
         daemon = self.start()
@@ -63,7 +64,7 @@ class Life(unittest.TestCase):
 
     def test_privileges_are_given_up(self):
         daemon = self.start()
-        for thread in pathlib.Path(f"/proc/{daemon.process.pid}/task").iterdir():
+        for thread in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir():
             status = (thread / "status").read_text()
             for field in ("CapPrm", "CapEff", "CapBnd", "CapAmb"):
                 self.assertIn(f"{field}:\t0000000000000000\n", status)
@@ -74,8 +75,7 @@ class Life(unittest.TestCase):
         client = self.client(daemon)
         self.assertNotIn(1, decode(client.welcome[8]))
         self.assertIn(websocket.DONE, client.request(10, {1: {1: 1, 2: 1}}))
-        daemon.process.kill()
-        daemon.process.wait()
+        daemon.kill()
         again = self.client(self.start())
         self.assertEqual(decode(again.welcome[8]), {1: 1, 2: 1})
 
@@ -134,7 +134,7 @@ class Life(unittest.TestCase):
         client.ping()
         self.client(daemon, "bob").ping()
         self.assertEqual(daemon.end(), 0)
-        lines = [json.loads(line) for line in daemon.read_log().splitlines()]
+        lines = [json.loads(line) for line in daemon.output().splitlines()]
         errors = [line["error"] for line in lines if line["level"] == "error"]
         self.assertEqual(len(errors), 1)
         self.assertIn("holds no public key", errors[0])
@@ -143,7 +143,7 @@ class Life(unittest.TestCase):
         daemon = self.start()
         self.folder.write(self.folder.config() + "[calls]\nmax_calls = 7\n")
         daemon.reload()
-        self.assertIn('key="[calls] max_calls"', daemon.read_log())
+        self.assertIn('key="[calls] max_calls"', daemon.output())
 
     def test_reload_of_identity_keys_refuses_those_of_the_old_one(self):
         daemon = self.start(self.folder.config().replace("development = true", ""))
@@ -306,8 +306,8 @@ class Life(unittest.TestCase):
         client.request(websocket.GET_KEYS, {1: "marker"})
         client.websocket.send(encode({1: 2, websocket.GET_KEYS: {1: marker}}))
         self.assertEqual(client.websocket.receive_close(), 4400)
-        self.assertNotIn("marker", daemon.read_log())
-        self.assertNotIn("libprotobuf", daemon.read_log())
+        self.assertNotIn("marker", daemon.output())
+        self.assertNotIn("libprotobuf", daemon.output())
 
     def test_silence_after_the_upgrade_ends(self):
         daemon = self.start()
@@ -385,7 +385,7 @@ class Life(unittest.TestCase):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             connection.close()
         self.client(daemon).ping()
-        descriptors = len(list(pathlib.Path(f"/proc/{daemon.process.pid}/fd").iterdir()))
+        descriptors = len(list(pathlib.Path(f"/proc/{daemon.pid}/fd").iterdir()))
         self.assertLess(descriptors, 64)
 
 
@@ -410,4 +410,4 @@ def operator_identity(key):
 
 
 if __name__ == "__main__":
-    loopback.main()
+    unittest.main(verbosity=2)

@@ -76,14 +76,13 @@ class MarkerTest(unittest.TestCase):
     def setUp(self):
         self.folder = loopback.Folder()
         self.addCleanup(self.folder.cleanup)
-        self.daemon = loopback.Daemon(
-            self.signald, self.folder.write(self.folder.config() + LIMITS), self.folder)
+        self.daemon = loopback.Server(self.folder.write(self.folder.config() + LIMITS), self.folder)
         self.addCleanup(self.daemon.cleanup)
 
     def store_and_log(self):
         kept = {path.name: path.read_bytes() for path in self.folder.path.glob("signald.db*")}
         self.assertGreater(len(kept.get("signald.db-wal", b"") + kept["signald.db"]), 4096)
-        kept["log"] = self.daemon.read_log().encode()
+        kept["log"] = self.daemon.output().encode()
         return kept
 
     def test_nothing_of_the_callers_making_arrives_or_stays(self):
@@ -190,4 +189,4 @@ class MarkerTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    loopback.main()
+    unittest.main(verbosity=2)

@@ -112,7 +112,7 @@ class PrivacyTest(unittest.TestCase):
         folder = loopback.Folder()
         self.addCleanup(folder.cleanup)
         config = folder.write(folder.config() + LIMITS)
-        daemon = loopback.Daemon(self.signald, config, folder)
+        daemon = loopback.Server(config, folder)
         self.addCleanup(daemon.cleanup)
 
         names = [f"account-{os.urandom(4).hex()}" for _ in range(ACCOUNTS)]
@@ -184,7 +184,7 @@ class PrivacyTest(unittest.TestCase):
             database.close()
             self.assertGreater(rows, 300)
             self.assertGreaterEqual(named, ACCOUNTS)  # it does see accounts where they stand
-            lines = daemon.read_log().encode().splitlines()
+            lines = daemon.output().encode().splitlines()
             for line in lines:
                 found = scanner.accounts(line)
                 self.assertLessEqual(len(found), 1, line)
@@ -193,4 +193,4 @@ class PrivacyTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    loopback.main()
+    unittest.main(verbosity=2)

@@ -38,7 +38,7 @@ class TokenTest(unittest.TestCase):
         self.alice = Device(self.daemon, "alice")
 
     def start(self):
-        self.daemon = loopback.Daemon(self.signald, self.config, self.folder)
+        self.daemon = loopback.Server(self.config, self.folder)
         self.addCleanup(self.daemon.cleanup)
 
     def restart(self, how=signal.SIGKILL):
@@ -134,4 +134,4 @@ class TokenTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    loopback.main()
+    unittest.main(verbosity=2)

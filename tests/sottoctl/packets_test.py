@@ -11,7 +11,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 import pcapng
-from lab.network import wait_for
+from lab.processes import wait_for
 from lab.test_case import main
 from lab.turn import Client
 from sottoctl_test import SottoctlTest

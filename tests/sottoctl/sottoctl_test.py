@@ -10,9 +10,9 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-from lab.environment import BIN
 from lab import relays
-from lab.network import wait_for
+from lab.environment import BIN
+from lab.processes import wait_for
 from lab.signalds import make_ca
 from lab.test_case import LabTest, main
 from lab.turn import Client, TurnError, time_limited

@@ -11,7 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from lab.environment import BIN
 from lab.loadgen import Calls
-from lab.network import wait_for
+from lab.processes import wait_for
 from lab.test_case import LabTest, main
 
 CALLS, PPS, SECONDS = 10, 500, 25

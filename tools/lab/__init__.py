@@ -3,6 +3,7 @@
 benchmarks and the quickstart. A program outside puts the folder above this one on sys.path.
 
     network       Lab and Host: namespaces around a router                 (read this first)
+    processes     programs, run to their end or beside the lab; daemons: Sotto's own, which say when ready
     relays        sotto-relayd, and coturn beside it
     signalds      sotto-signald in a lab; loopback: without one
     phones        sotto-phone; loadgen: sotto-loadgen; turn: a small TURN client of its own

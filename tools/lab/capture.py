@@ -10,7 +10,7 @@ import struct
 import time
 from collections import Counter, namedtuple
 
-from .network import wait_for
+from .processes import wait_for
 from .turn import COOKIE
 
 # `ip`: (source, destination) or None; `udp`: (source port, destination port, payload) or None.

@@ -4,7 +4,7 @@ import json
 import subprocess
 
 from .environment import BIN
-from .network import LabError
+from .processes import LabError
 from .relays import PASSWORD, USER
 
 

@@ -4,7 +4,7 @@ import json
 import signal
 
 from .environment import BIN, SANITIZED
-from .network import LabError, wait_for
+from .processes import LabError, wait_for
 
 _SECONDS = 120 if SANITIZED else 30
 

@@ -1,31 +1,30 @@
 """The signaling servers that labs run: sotto-signald on the kernel's sockets, with TLS under a CA of
 the lab's own, and identities for development."""
 
+import json
 import re
 import subprocess
 
-from .environment import BIN, SANITIZED
-from .network import LabError, wait_for
-from .relays import SECRET, _ReadinessSocket
-
-_START_SECONDS = 60 if SANITIZED else 20
-_PORT = 8443
+from .daemons import write_config
+from .relays import SECRET
 
 
 class Signald:
     """A running sotto-signald. `url` is for phones, `page` for browsers, `ca` a PEM file."""
 
-    def __init__(self, host, start, ca, config):
-        self.host, self.ca, self.config, self._start = host, ca, config, start
-        self.ip, self.port = host.ip, _PORT
-        self.url = f"wss://{host.ip[4]}:{_PORT}/v1"
-        self.page = f"https://{host.ip[4]}:{_PORT}/"
-        self.process = start()
+    def __init__(self, host, config, ca, port):
+        self.host, self.config, self.ca = host, config, ca
+        self.ip, self.port = host.ip, port
+        where = host.ip[4] if port == 443 else f"{host.ip[4]}:{port}"
+        self.url, self.page = f"wss://{where}/v1", f"https://{where}/"
+        self.process = self._start()
+
+    def _start(self):
+        return self.host.start_daemon("sotto-signald", self.config)
 
     def restart(self):
         """SIGTERM, which must end it with status 0, and another one on the same store."""
-        if (status := self.process.stop(20)) != 0:
-            raise LabError(f"sotto-signald ended with {status} on SIGTERM:\n{self.log_tail()}")
+        self.process.stop_in_order()
         self.process = self._start()
 
     def set_ring_s(self, seconds):
@@ -36,12 +35,8 @@ class Signald:
 
     def kill(self):
         """SIGKILL, and another one on the same store."""
-        self.process.signal(9)
-        self.process.wait(5)
+        self.process.kill()
         self.process = self._start()
-
-    def log_tail(self, lines=60):
-        return "\n".join(self.process.output().splitlines()[-lines:])
 
 
 def make_ca(folder, addresses, names=()):
@@ -66,13 +61,14 @@ def make_ca(folder, addresses, names=()):
     return folder / "ca.pem"
 
 
-def start_signald(lab, relays=(), number=20, name="signald", ring_s=5, web_root=None, calls="",
-                  limits="", extra_addresses=()):
-    """sotto-signald at 192.0.2.<number>:8443; returns when it says that it is ready.
+def start_signald(lab, relays=(), number=20, name="signald", port=8443, ring_s=5, web_root=None, calls="",
+                  limits="", extra_addresses=(), families=(4, 6)):
+    """sotto-signald at 192.0.2.<number>; returns when it says that it is ready.
 
     relays: Relays of start_sotto(policy="call"), reached over their Unix sockets; without one, calls
     ring and carry no media. calls, limits: more lines for [calls] and [limits]. extra_addresses: of
-    its certificate, for those who reach it through a forwarder.
+    its certificate, for those who reach it through a forwarder. families: over which clients are sent
+    to the relays.
     """
     host = lab.lan_host(name, number)
     folder = lab.path / name
@@ -83,7 +79,7 @@ def start_signald(lab, relays=(), number=20, name="signald", ring_s=5, web_root=
 [[relay]]
 name = "{relay.host.name}"
 control = "unix:{lab.path}/{relay.host.name}.sock"
-urls = ["turn:{relay.ip[4]}:3478?transport=udp", "turn:[{relay.ip[6]}]:3478?transport=udp"]
+urls = {json.dumps([relay.url(family) for family in families])}
 secret = "{SECRET}"
 """ for relay in relays) or f"""
 [[relay]]
@@ -92,10 +88,9 @@ control = "unix:{folder}/no-relay.sock"
 urls = ["turn:192.0.2.10:3478?transport=udp"]
 secret = "{SECRET}"
 """
-    config = folder / "signald.toml"
-    config.write_text(f"""
+    config = write_config(folder / "signald.toml", f"""
 [server]
-listen = ["{host.ip[4]}:{_PORT}", "[{host.ip[6]}]:{_PORT}"]
+listen = ["{host.ip[4]}:{port}", "[{host.ip[6]}]:{port}"]
 tls_cert = "{folder}/cert.pem"
 tls_key = "{folder}/key.pem"
 {f'web_root = "{web_root}"' if web_root else ""}
@@ -117,22 +112,5 @@ user = "root"
 [log]
 level = "info"
 """)
-    config.chmod(0o600)
 
-    def start():
-        ready = _ReadinessSocket(folder / "notify")
-        process = host.start(BIN / "sotto-signald", "--config", config,
-                             env={"NOTIFY_SOCKET": str(ready.path)})
-
-        def is_ready():
-            if process.returncode is not None:
-                raise LabError(f"sotto-signald ended with {process.returncode}:\n{process.output()}")
-            return ready.seen()
-
-        try:
-            wait_for("sotto-signald getting ready", _START_SECONDS, is_ready)
-        finally:
-            ready.close()
-        return process
-
-    return Signald(host, start, ca, config)
+    return Signald(host, config, ca, port)

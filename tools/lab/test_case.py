@@ -40,7 +40,7 @@ class LabTest(unittest.TestCase):
     def tearDown(self):
         outcome = self._outcome.result
         if any(test is self for test, _ in outcome.failures + outcome.errors):
-            print(self.relay.log_tail(), file=sys.stderr)
+            print(self.relay.process.tail(), file=sys.stderr)
         self.relay.check_alive()
 
 
