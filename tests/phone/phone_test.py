@@ -11,10 +11,11 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from lab.capture import Capture
+from lab.certificates import make_authority
 from lab.environment import BIN
 from lab.phones import Phone
 from lab.processes import run
-from lab.signalds import make_ca, start_signald
+from lab.signalds import start_signald
 from lab.test_case import LabTest, main
 
 RING_S = 4
@@ -333,8 +334,8 @@ class PhoneTest(LabTest):
     def test_wrong_ca_is_refused(self):
         folder = self.lab.path / "other-ca"
         folder.mkdir(exist_ok=True)
-        ca = make_ca(folder, ["192.0.2.99"])
-        for wrong, words in ((ca, "certificate that can't be trusted"),
+        make_authority(folder)
+        for wrong, words in ((folder / "ca.crt", "certificate that can't be trusted"),
                              ("/nonexistent", "/nonexistent")):
             said = self.phone("a", ca=wrong).run("register", code=FAILED)
             self.assertIn(words, said.one("error")["text"])

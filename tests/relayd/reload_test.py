@@ -2,13 +2,13 @@
 
 import pathlib
 import signal
-import subprocess
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from admin import Admin, grpc
+from lab.certificates import make_authority
 from lab.environment import SANITIZED
 from lab.loadgen import Calls, check_clean
 from lab.processes import wait_for
@@ -255,17 +255,7 @@ tls_key = "{cls.tls}/relay.key"
     @classmethod
     def issue(cls, prefix, days=30):
         """An authority and certificates of it, for the relay and for signaling."""
-        for name, issuer in (("ca", None), ("relay", "ca"), ("signald", "ca")):
-            args = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                    "ec_paramgen_curve:P-256", "-nodes", "-days", str(days), "-subj", f"/CN={name}",
-                    "-keyout", cls.tls / f"{prefix}{name}.key",
-                    "-out", cls.tls / f"{prefix}{name}.crt"]
-            if issuer:
-                args += ["-CA", cls.tls / f"{prefix}{issuer}.crt",
-                         "-CAkey", cls.tls / f"{prefix}{issuer}.key",
-                         "-addext", "subjectAltName=IP:127.0.0.1",
-                         "-addext", "basicConstraints=critical,CA:false"]
-            subprocess.run([str(a) for a in args], check=True, capture_output=True)
+        make_authority(cls.tls, "relay", "signald", prefix=prefix, days=days)
 
     def served(self, prefix, ca):
         """Whether the relay serves a client with certificates of these."""

@@ -15,11 +15,11 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from lab import websocket
+from lab.certificates import make_authority
 from lab.device import (ACCEPT_CALL, CALL_ENDED, CALL_PLACED, CALL_STOPPED, EPOCH_S, GET_KEYS,
                     INCOMING_CALL, REVOKE_TOKENS, Device, EpochKey, decode, epoch_now, one)
 from lab.environment import SANITIZED
-from operated import (NOT_FOUND, NO_ANSWER, REFUSED, SOTTOCTL, OperatedTest, free_port,
-                      make_authority)
+from operated import (NOT_FOUND, NO_ANSWER, REFUSED, SOTTOCTL, OperatedTest, free_port)
 
 BLOCKED, STOPPING, IDENTITY = 4403, 1001, 4401
 
@@ -309,8 +309,8 @@ class Reached(OperatedTest):
         self.assertEqual(pwd.getpwnam("nobody").pw_gid, self.socket.stat().st_gid)
 
     def test_tcp_needs_a_certificate_of_the_authority(self):
-        make_authority(self.folder.path)
-        make_authority(self.folder.path, "other-")
+        make_authority(self.folder.path, "server", "operator")
+        make_authority(self.folder.path, "server", "operator", prefix="other-")
         port = free_port()
         self.start(f'listen = "127.0.0.1:{port}"\ntls_ca = "{self.folder.path}/ca.crt"\n'
                    f'tls_cert = "{self.folder.path}/server.crt"\n'

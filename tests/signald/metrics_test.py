@@ -12,6 +12,7 @@ import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
+from lab.certificates import make_key
 from lab.device import (ACCEPT_CALL, CALL_ENDED, DECLINE_CALL, HANG_UP, INCOMING_CALL, EpochKey,
                     Device)
 from lab.prometheus import DEPLOY, Deployed, Exposition
@@ -123,8 +124,7 @@ class Scrapes(MetricsTest):
 
     def make_key(self):
         path = self.folder.path / "stranger.pem"
-        subprocess.run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt",
-                        "ec_paramgen_curve:P-256", "-out", path], check=True, capture_output=True)
+        make_key(path)
         return path
 
     def test_nobody_adds_a_series_and_no_name_is_told(self):

@@ -64,16 +64,3 @@ class OperatedTest(unittest.TestCase):
         self.assertEqual(self.daemon.end(), 0)
         self.daemon.cleanup()
         self._run()
-
-
-def make_authority(folder, prefix=""):
-    """An authority, and certificates of it for the server and for operators."""
-    for name, issuer in (("ca", None), ("server", "ca"), ("operator", "ca")):
-        args = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                "-days", "30", "-subj", f"/CN={name}", "-keyout", folder / f"{prefix}{name}.key",
-                "-out", folder / f"{prefix}{name}.crt"]
-        if issuer:
-            args += ["-CA", folder / f"{prefix}{issuer}.crt", "-CAkey", folder / f"{prefix}{issuer}.key",
-                     "-addext", "subjectAltName=IP:127.0.0.1",
-                     "-addext", "basicConstraints=critical,CA:false"]
-        loopback.openssl(*args)

@@ -12,9 +12,10 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from lab import loopback, websocket
+from lab.certificates import make_authority, make_key, public_key
 from lab.device import HANG_UP, Device
 from lab.websocket import WebSocket
-from operated import NO_ANSWER, REFUSED, SOTTOCTL, OperatedTest, free_port, make_authority
+from operated import NO_ANSWER, REFUSED, SOTTOCTL, OperatedTest, free_port
 
 
 class ReloadTest(OperatedTest):
@@ -152,10 +153,8 @@ class Reload(ReloadTest):
             dora.close()
             return True
 
-        loopback.openssl("genpkey", "-algorithm", "EC", "-pkeyopt",
-                                "ec_paramgen_curve:P-256", "-out", self.folder.path / "next.pem")
-        public = subprocess.run(["openssl", "pkey", "-pubout", "-in", self.folder.path / "next.pem"],
-                                check=True, capture_output=True).stdout
+        make_key(self.folder.path / "next.pem")
+        public = public_key(self.folder.path / "next.pem").encode()
         old, new = identity("operator.pem"), identity("next.pem")
         self.assertEqual((taken(old), taken(new)), (True, False))
         keys = self.folder.path / "identity.pem"
@@ -182,8 +181,8 @@ class Reload(ReloadTest):
 class Certificates(ReloadTest):
     def setUp(self):
         super().setUp()
-        make_authority(self.folder.path)
-        make_authority(self.folder.path, "next-")
+        make_authority(self.folder.path, "server", "operator")
+        make_authority(self.folder.path, "server", "operator", prefix="next-")
         self.port = free_port()
         self.start(f'listen = "127.0.0.1:{self.port}"\ntls_ca = "{self.folder.path}/ca.crt"\n'
                    f'tls_cert = "{self.folder.path}/server.crt"\n'

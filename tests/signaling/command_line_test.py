@@ -8,6 +8,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from lab import loopback
+from lab.certificates import make_key, public_key
 from lab.environment import BIN, EXAMPLES
 from lab.processes import run
 
@@ -107,12 +108,8 @@ class CommandLine(unittest.TestCase):
             ("EC", "ec_paramgen_curve:secp256k1", "another curve than P-256"),
         ):
             key = self.folder.path / "weak.pem"
-            loopback.openssl(
-                "genpkey", "-algorithm", algorithm, "-pkeyopt", option, "-out", key
-            )
-            loopback.openssl(
-                "pkey", "-in", key, "-pubout", "-out", self.folder.path / "identity.pem"
-            )
+            make_key(key, algorithm, option)
+            (self.folder.path / "identity.pem").write_text(public_key(key))
             with self.subTest(option):
                 self.assert_refused(self.check(self.folder.config()), says)
 

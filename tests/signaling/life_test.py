@@ -15,6 +15,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from lab import loopback, websocket
+from lab.certificates import make_key, public_key
 from lab.environment import BIN
 from lab.processes import run
 from lab.websocket import Client, WebSocket, decode, encode
@@ -147,16 +148,14 @@ class Life(unittest.TestCase):
 
     def test_reload_of_identity_keys_refuses_those_of_the_old_one(self):
         daemon = self.start(self.folder.config().replace("development = true", ""))
-        loopback.openssl("genpkey", "-algorithm", "EC", "-pkeyopt",
-                                "ec_paramgen_curve:P-256", "-out", self.folder.path / "new.pem")
+        make_key(self.folder.path / "new.pem")
         old = operator_identity(self.folder.path / "operator.pem")
         new = operator_identity(self.folder.path / "new.pem")
         Client(daemon.connect(), old).ping()
         with self.assertRaises(websocket.Closed) as refused:
             Client(daemon.connect(), new)
         self.assertEqual(refused.exception.code, 4401)
-        loopback.openssl("pkey", "-in", self.folder.path / "new.pem", "-pubout", "-out",
-                                self.folder.path / "identity.pem")
+        (self.folder.path / "identity.pem").write_text(public_key(self.folder.path / "new.pem"))
         daemon.reload()
         Client(daemon.connect(), new).ping()
         with self.assertRaises(websocket.Closed):

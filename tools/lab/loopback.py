@@ -10,11 +10,11 @@ import pwd
 import re
 import socket
 import ssl
-import subprocess
 import urllib.error
 import urllib.request
 
 from . import daemons
+from .certificates import make_certificate, make_key, public_key
 
 CONFIG = """\
 [server]
@@ -36,25 +36,17 @@ user = "{user}"
 """
 
 
-def openssl(*args):
-    subprocess.run(["openssl", *map(str, args)], check=True, capture_output=True)
-
-
 class Folder(daemons.Folder):
     """A temporary folder with a configuration and the files that it names."""
 
     def __init__(self):
         super().__init__("signald.toml")
         self.make_certificate()
-        openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256",
-                "-out", self.path / "operator.pem")
-        openssl("pkey", "-in", self.path / "operator.pem", "-pubout",
-                "-out", self.path / "identity.pem")
+        make_key(self.path / "operator.pem")
+        (self.path / "identity.pem").write_text(public_key(self.path / "operator.pem"))
 
     def make_certificate(self, name="localhost"):
-        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                "-keyout", self.path / "key.pem", "-out", self.path / "cert.pem", "-days", "30",
-                "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1")
+        make_certificate(self.path / "cert.pem", self.path / "key.pem", name, [f"DNS:{name}", "IP:127.0.0.1"])
 
     def config(self):
         return CONFIG.format(folder=self.path, user=pwd.getpwuid(os.getuid()).pw_name)

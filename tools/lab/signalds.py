@@ -3,8 +3,8 @@ the lab's own, and identities for development."""
 
 import json
 import re
-import subprocess
 
+from .certificates import make_authority
 from .daemons import write_config
 from .relays import SECRET
 
@@ -39,28 +39,6 @@ class Signald:
         self.process = self._start()
 
 
-def make_ca(folder, addresses, names=()):
-    """A CA, and a server certificate under it: ca.pem, cert.pem, key.pem. Returns ca.pem's path."""
-    def openssl(*args):
-        subprocess.run(["openssl", *map(str, args)], check=True, capture_output=True)
-
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    openssl("req", "-x509", *curve, "-keyout", folder / "ca-key.pem", "-out", folder / "ca.pem",
-            "-days", "30", "-subj", "/CN=Sotto lab CA")
-    openssl("req", *curve, "-keyout", folder / "key.pem", "-out", folder / "server.csr",
-            "-subj", "/CN=sotto-signald")
-    alternatives = [f"IP:{a}" for a in addresses] + [f"DNS:{n}" for n in names]
-    (folder / "server.ext").write_text(
-        f"subjectAltName={','.join(alternatives)}\nextendedKeyUsage=serverAuth\n"
-        "basicConstraints=critical,CA:FALSE\n")
-    openssl("x509", "-req", "-in", folder / "server.csr", "-CA", folder / "ca.pem", "-CAkey",
-            folder / "ca-key.pem", "-CAcreateserial", "-days", "30", "-extfile",
-            folder / "server.ext", "-out", folder / "cert.pem")
-    for name in ("ca-key.pem", "key.pem"):
-        (folder / name).chmod(0o600)
-    return folder / "ca.pem"
-
-
 def start_signald(lab, relays=(), number=20, name="signald", port=8443, ring_s=5, web_root=None, calls="",
                   limits="", extra_addresses=(), families=(4, 6)):
     """sotto-signald at 192.0.2.<number>; returns when it says that it is ready.
@@ -73,7 +51,7 @@ def start_signald(lab, relays=(), number=20, name="signald", port=8443, ring_s=5
     host = lab.lan_host(name, number)
     folder = lab.path / name
     folder.mkdir(mode=0o700)
-    ca = make_ca(folder, [*host.ip.values(), *extra_addresses])
+    make_authority(folder, "server", alternatives=[f"IP:{ip}" for ip in (*host.ip.values(), *extra_addresses)])
     # A relay that isn't there is a relay that is gone: signaling goes on without it.
     sections = "".join(f"""
 [[relay]]
@@ -91,8 +69,8 @@ secret = "{SECRET}"
     config = write_config(folder / "signald.toml", f"""
 [server]
 listen = ["{host.ip[4]}:{port}", "[{host.ip[6]}]:{port}"]
-tls_cert = "{folder}/cert.pem"
-tls_key = "{folder}/key.pem"
+tls_cert = "{folder}/server.crt"
+tls_key = "{folder}/server.key"
 {f'web_root = "{web_root}"' if web_root else ""}
 [identity]
 development = true
@@ -113,4 +91,4 @@ user = "root"
 level = "info"
 """)
 
-    return Signald(host, config, ca, port)
+    return Signald(host, config, folder / "ca.crt", port)
