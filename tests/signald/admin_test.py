@@ -14,12 +14,13 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-from lab import websocket
 from lab.certificates import make_authority
 from lab.device import (ACCEPT_CALL, CALL_ENDED, CALL_PLACED, CALL_STOPPED, EPOCH_S, GET_KEYS,
-                    INCOMING_CALL, REVOKE_TOKENS, Device, EpochKey, decode, epoch_now, one)
+                        INCOMING_CALL, REVOKE_TOKENS, Device, EpochKey, epoch_now)
 from lab.environment import SANITIZED
-from operated import (NOT_FOUND, NO_ANSWER, REFUSED, SOTTOCTL, OperatedTest, free_port)
+from lab.protobuf import decode, one
+from lab.websocket import Closed
+from operated import NOT_FOUND, NO_ANSWER, REFUSED, SOTTOCTL, OperatedTest, free_port
 
 BLOCKED, STOPPING, IDENTITY = 4403, 1001, 4401
 
@@ -202,7 +203,7 @@ class Block(OperatedTest):
         self.start("[calls]\nring_s = 2\n")
 
     def refused(self, account, **options):
-        with self.assertRaises(websocket.Closed) as refused:
+        with self.assertRaises(Closed) as refused:
             self.device(account, **options)
         return refused.exception.code
 

@@ -13,8 +13,8 @@ import urllib.request
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from lab.certificates import make_key
-from lab.device import (ACCEPT_CALL, CALL_ENDED, DECLINE_CALL, HANG_UP, INCOMING_CALL, EpochKey,
-                    Device)
+from lab.device import (ACCEPT_CALL, CALL_ENDED, DECLINE_CALL, HANG_UP, INCOMING_CALL, Device,
+                        EpochKey)
 from lab.prometheus import DEPLOY, Deployed, Exposition
 from lab.websocket import Closed
 from operated import OperatedTest, free_port

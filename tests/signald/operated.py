@@ -6,7 +6,7 @@ import subprocess
 import unittest
 
 from lab import loopback
-from lab.device import Device, PUT_EPOCH_KEY
+from lab.device import PUT_EPOCH_KEY, Device
 from lab.environment import BIN
 
 SOTTOCTL = BIN / "sottoctl"

@@ -11,10 +11,9 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-from lab import loopback, websocket
 from lab.certificates import make_authority, make_key, public_key
 from lab.device import HANG_UP, Device
-from lab.websocket import WebSocket
+from lab.websocket import Closed, WebSocket
 from operated import NO_ANSWER, REFUSED, SOTTOCTL, OperatedTest, free_port
 
 
@@ -81,7 +80,7 @@ class Reload(ReloadTest):
         self.write(more='[limits]\nmax_sessions = 1\n')
         self.assertEqual(self.reload(), {"reloadable": ["[limits] max_sessions"], "init_only": [],
                                          "warnings": []})
-        with self.assertRaises(websocket.Closed) as refused:
+        with self.assertRaises(Closed) as refused:
             self.device("bob")
         self.assertEqual(refused.exception.code, 4429)
         alice.ping()
@@ -147,7 +146,7 @@ class Reload(ReloadTest):
             dora.identity = jwt
             try:
                 dora.connect(self.daemon)
-            except websocket.Closed as closed:
+            except Closed as closed:
                 self.assertEqual(closed.code, 4401)
                 return False
             dora.close()

@@ -17,7 +17,9 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from lab import loopback
-from lab.device import *  # noqa: F403
+from lab.device import (ACK_NOTICES, GET_KEYS, HANG_UP, INCOMING_CALL, KEYS, NOTICE_MORE,
+                        PUT_ACCOUNT_KEYS, PUT_EPOCH_KEY, PUT_SETTINGS, Device, EpochKey)
+from lab.protobuf import decode, one
 from lab.websocket import Closed
 
 ROUNDS = int(os.environ.get("SOTTO_KILL_ROUNDS", "25"))

@@ -14,11 +14,13 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-from lab import loopback, websocket
+from lab import loopback
 from lab.certificates import make_key, public_key
+from lab.device import GET_KEYS, PUT_SETTINGS, Device
 from lab.environment import BIN
 from lab.processes import run
-from lab.websocket import Client, WebSocket, decode, encode
+from lab.protobuf import decode, encode, one
+from lab.websocket import Closed, WebSocket
 
 
 class Life(unittest.TestCase):
@@ -33,7 +35,7 @@ class Life(unittest.TestCase):
         return daemon
 
     def client(self, daemon, account="alice", **how):
-        return Client(daemon.connect(), daemon.development_identity(account), **how)
+        return Device(daemon, account, **how)
 
     def run_to_failure(self, text):
         done = run([BIN / "sotto-signald", "--config", self.folder.write(text)], check=False)
@@ -48,7 +50,7 @@ class Life(unittest.TestCase):
         daemon = self.start()
         self.assertEqual(daemon.http("/healthz")[::2], (200, b"ok\n"))
         client = self.client(daemon)
-        self.assertEqual(client.welcome[3], b"alice")
+        self.assertEqual(one(client.welcome, 3), b"alice")
         client.ping()
         daemon.signal(signal.SIGTERM)
         self.assertEqual(client.websocket.receive_close(), 1001)
@@ -74,11 +76,11 @@ class Life(unittest.TestCase):
     def test_what_the_store_acknowledged_survives(self):
         daemon = self.start()
         client = self.client(daemon)
-        self.assertNotIn(1, decode(client.welcome[8]))
-        self.assertIn(websocket.DONE, client.request(10, {1: {1: 1, 2: 1}}))
+        self.assertNotIn(1, decode(one(client.welcome, 8)))
+        client.done(PUT_SETTINGS, {1: {1: 1, 2: 1}})
         daemon.kill()
         again = self.client(self.start())
-        self.assertEqual(decode(again.welcome[8]), {1: 1, 2: 1})
+        self.assertEqual(decode(one(again.welcome, 8)), {1: [1], 2: [1]})
 
     def test_secrets_are_the_owners_alone(self):
         self.start()
@@ -151,15 +153,15 @@ class Life(unittest.TestCase):
         make_key(self.folder.path / "new.pem")
         old = operator_identity(self.folder.path / "operator.pem")
         new = operator_identity(self.folder.path / "new.pem")
-        Client(daemon.connect(), old).ping()
-        with self.assertRaises(websocket.Closed) as refused:
-            Client(daemon.connect(), new)
+        Device(daemon, "alice", identity=old).ping()
+        with self.assertRaises(Closed) as refused:
+            Device(daemon, "alice", identity=new)
         self.assertEqual(refused.exception.code, 4401)
         (self.folder.path / "identity.pem").write_text(public_key(self.folder.path / "new.pem"))
         daemon.reload()
-        Client(daemon.connect(), new).ping()
-        with self.assertRaises(websocket.Closed):
-            Client(daemon.connect(), old)
+        Device(daemon, "alice", identity=new).ping()
+        with self.assertRaises(Closed):
+            Device(daemon, "alice", identity=old)
 
     # --- HTTP
 
@@ -278,7 +280,7 @@ class Life(unittest.TestCase):
         text.websocket.send(b"hello", opcode=1)
         self.assertEqual(text.websocket.receive_close(), 4400)
         pings = self.client(daemon, "pings")
-        with self.assertRaises((websocket.Closed, OSError)):
+        with self.assertRaises((Closed, OSError)):
             for _ in range(1000):
                 pings.websocket.send(b"", opcode=9)
             while True:
@@ -302,8 +304,8 @@ class Life(unittest.TestCase):
             stranger = WebSocket(daemon.connect())
             stranger.send(frame)
             self.assertIn(stranger.receive_close(), (4400, 4401))
-        client.request(websocket.GET_KEYS, {1: "marker"})
-        client.websocket.send(encode({1: 2, websocket.GET_KEYS: {1: marker}}))
+        client.request(GET_KEYS, {1: "marker"})
+        client.websocket.send(encode({1: 2, GET_KEYS: {1: marker}}))
         self.assertEqual(client.websocket.receive_close(), 4400)
         self.assertNotIn("marker", daemon.output())
         self.assertNotIn("libprotobuf", daemon.output())
@@ -324,8 +326,8 @@ class Life(unittest.TestCase):
         start = time.monotonic()
         self.assertEqual(client.websocket.receive_close(), 4408)
         self.assertGreater(time.monotonic() - start, 1.5)
-        again = self.client(daemon, device=client.device, resume=client.welcome[1])
-        self.assertEqual(again.welcome.get(2), 1, "resumed")
+        again = self.client(daemon, device_id=client.id, resume=one(client.welcome, 1))
+        self.assertEqual(one(again.welcome, 2, 0), 1, "resumed")
 
     def test_slow_reader_loses_its_session_and_nobody_elses(self):
         daemon = self.start(
@@ -333,13 +335,14 @@ class Life(unittest.TestCase):
         )
         victim = self.client(daemon, "victim")
         before = daemon.memory_kib()
-        reader = Client(daemon.connect(receive_buffer=4096), daemon.development_identity("slow"))
+        reader = Device(daemon, "slow", connect=False)
+        reader.connect(daemon, receive_buffer=4096)
         reader.websocket.connection.settimeout(2)
         # Asks without end, acknowledges and reads nothing.
         try:
             for seq in range(1, 20000):
                 reader.websocket.send(
-                    encode({1: seq, websocket.GET_KEYS: {1: "someone"}})
+                    encode({1: seq, GET_KEYS: {1: "someone"}})
                 )
         except OSError:
             pass
@@ -353,7 +356,7 @@ class Life(unittest.TestCase):
             self.folder.config() + "[limits]\nframes_per_s = 1\nframe_burst = 5\n"
         )
         client = self.client(daemon)
-        with self.assertRaises(websocket.Closed) as closed:
+        with self.assertRaises(Closed) as closed:
             for _ in range(7):
                 client.ping()
         self.assertEqual(closed.exception.code, 4429)

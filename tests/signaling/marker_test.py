@@ -15,8 +15,12 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from lab import loopback
-from lab.device import *  # noqa: F403
-from lab.websocket import Closed, WebSocket, encode
+from lab.device import (ACCEPT_CALL, ACK_NOTICES, CALL_PLACED, DECLINE_CALL, GET_KEYS, HANG_UP,
+                        HELLO, INCOMING_CALL, NOTICES, PLACE_CALL, PUT_ACCOUNT_KEYS, PUT_BLOCK,
+                        PUT_EPOCH_KEY, PUT_SETTINGS, REMOVE_DEVICE, REVOKE_TOKENS, SEND_TO_PEER,
+                        Device, epoch_now)
+from lab.protobuf import decode, encode, one
+from lab.websocket import Closed, WebSocket
 
 LIMITS = """
 [calls]

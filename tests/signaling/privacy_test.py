@@ -17,7 +17,9 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from lab import loopback
-from lab.device import *  # noqa: F403
+from lab.device import (ACCEPT_CALL, DECLINE_CALL, GET_KEYS, HANG_UP, INCOMING_CALL, PUT_BLOCK,
+                        PUT_EPOCH_KEY, SEND_TO_PEER, Device, EpochKey)
+from lab.protobuf import one
 
 LIMITS = """
 [calls]

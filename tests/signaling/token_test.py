@@ -11,7 +11,9 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from lab import loopback
-from lab.device import *  # noqa: F403
+from lab.device import (CALL_PLACED, CALL_STOPPED, HANG_UP, INCOMING_CALL, PUT_EPOCH_KEY,
+                        PUT_SETTINGS, REFUSED, REVOKE_TOKENS, Device, EpochKey, epoch_now)
+from lab.protobuf import one
 
 LIMITS = """
 [calls]
