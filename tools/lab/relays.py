@@ -5,7 +5,6 @@ SOTTO_LAB_PORT (af_packet, tap, af_xdp) and SOTTO_LAB_WORKERS say what sotto-rel
 """
 
 import os
-import re
 from functools import partial
 
 from .daemons import START_SECONDS, write_config
@@ -141,22 +140,21 @@ def _put_on_bridge(host, daemon):
 def start_coturn(lab, number=20, name="coturn"):
     """Debian's coturn as its package runs it, on the same kind of host."""
     host = lab.lan_host(name, number)
+    return Relay(host, lambda: run_coturn(host, "--lt-cred-mech", "--user", f"{USER}:{PASSWORD}"))
 
-    def start():
-        process = host.start(
-            "turnserver", "-n", "--no-cli", "--no-tls", "--no-dtls", "--no-tcp", "--lt-cred-mech",
-            "--user", f"{USER}:{PASSWORD}", "--realm", REALM,
-            "--listening-ip", host.ip[4], "--listening-ip", host.ip[6],
-            "--relay-ip", host.ip[4], "--relay-ip", host.ip[6],
-            "--min-port", "49152", "--max-port", "65535", "--log-file", "stdout",
-            "--simple-log", "--pidfile", lab.path / f"{name}.pid", "--db", lab.path / f"{name}.db")
 
-        def is_listening():
-            process.check_alive()
-            table = host.run("cat", "/proc/net/udp", "/proc/net/udp6").stdout
-            return len(re.findall(r":0D96 ", table)) >= 2
+def run_coturn(host, *options):
+    """turnserver on a host of the lab, with more options; returns its Process when it listens."""
+    listen = [option for ip in host.ip.values() for option in ("--listening-ip", ip, "--relay-ip", ip)]
+    files = host.lab.path / host.name
+    process = host.start(
+        "turnserver", "-n", "--no-cli", "--no-tls", "--no-dtls", "--no-tcp", "--realm", REALM, *listen,
+        "--min-port", "49152", "--max-port", "65535", "--log-file", "stdout", "--simple-log",
+        "--pidfile", f"{files}.pid", "--db", f"{files}.db", *options)
 
-        wait_for("coturn listening", 20, is_listening)
-        return process
+    def is_listening():
+        process.check_alive()
+        return all(":0D96 " in host.run("cat", f"/proc/net/{table}").stdout for table in ("udp", "udp6"))
 
-    return Relay(host, start)
+    wait_for("coturn listening", 20, is_listening)
+    return process
