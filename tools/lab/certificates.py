@@ -9,23 +9,24 @@ from .processes import run
 
 
 def openssl(*args, **kwargs):
-    """What it prints."""
+    """Runs openssl; returns what it prints."""
     return run(["openssl", *args], **kwargs).stdout
 
 
 def make_key(path, algorithm="EC", option="ec_paramgen_curve:P-256"):
-    """A private key, which its owner alone can read."""
+    """Makes a private key, which its owner alone can read."""
     openssl("genpkey", "-algorithm", algorithm, "-pkeyopt", option, "-out", path)
 
 
 def public_key(private):
-    """The public key of a private one, in PEM."""
+    """Returns the public key of a private one, in PEM."""
     return openssl("pkey", "-in", private, "-pubout")
 
 
 def make_certificate(certificate, key, name, alternatives=(), *, issuer=None, days=30):
-    """A certificate of that common name, and its new key. `alternatives`: its other names, as openssl has
-    them ("IP:127.0.0.1"). `issuer`: certificate and key of the authority; without one it signs itself."""
+    """Makes a certificate of that common name, and its key. `alternatives`: its other names, as openssl
+    writes them ("IP:127.0.0.1"). `issuer`: the authority's certificate and key; without one the certificate
+    signs itself."""
     extensions = []
     if alternatives:
         extensions += ["-addext", f"subjectAltName={','.join(alternatives)}"]
@@ -36,8 +37,8 @@ def make_certificate(certificate, key, name, alternatives=(), *, issuer=None, da
 
 
 def make_authority(folder, *names, alternatives=("IP:127.0.0.1",), prefix="", days=30):
-    """An authority, as ca.crt and ca.key, and certificates of it, each as NAME.crt and NAME.key. `prefix` stands
-    before each file's name, to tell authorities apart."""
+    """Makes an authority, as ca.crt and ca.key, and certificates of it, each as NAME.crt and NAME.key. Each
+    file's name begins with `prefix`, which tells authorities apart."""
     def files(name):
         return folder / f"{prefix}{name}.crt", folder / f"{prefix}{name}.key"
 

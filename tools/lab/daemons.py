@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sotto-relayd and sotto-signald as programs with a configuration file, which say over sd_notify(3) what
-they are about. Everything that starts one starts it here.
+"""The daemons, sotto-relayd and sotto-signald, as programs that have a configuration file and report their
+state with sd_notify(3). Everything that starts one starts it here.
 
     folder = Folder()
     daemon = Daemon("sotto-relayd", folder.write(text), netns=namespace)
@@ -21,7 +21,7 @@ START_SECONDS = 60  # a sanitizer on a busy machine needs most of them
 
 
 def write_config(path, text):
-    """A file that its owner alone can read: configurations hold secrets. Returns its path."""
+    """Writes a file that its owner alone can read, as it holds secrets. Returns its path."""
     path.write_text(text)
     path.chmod(0o600)
     return path
@@ -43,8 +43,8 @@ class Folder:
 
 
 class NotifySocket:
-    """The other end of sd_notify(3). Whoever doesn't read it closes it: a daemon waits where ten messages
-    lie unread."""
+    """The other end of sd_notify(3). It has to be read or closed: a daemon blocks once some ten messages are
+    unread (net.unix.max_dgram_qlen)."""
 
     def __init__(self, path):
         self.path = path
@@ -54,7 +54,7 @@ class NotifySocket:
         path.chmod(0o666)  # the daemon may have become another user by the time it speaks
 
     def receive(self, seconds):
-        """The next message, whose lines are NAME=value; "" if none comes in time."""
+        """Returns the next message, whose lines are NAME=value; "" if none comes in time."""
         self._socket.settimeout(seconds)
         try:
             return self._socket.recv(4096).decode()
@@ -67,7 +67,8 @@ class NotifySocket:
 
 
 class Daemon(Process):
-    """A running daemon. Its log and its notify socket lie beside its configuration unless told."""
+    """A running daemon. Its notify socket is beside its configuration file, as is its log unless `log`
+    names another file."""
 
     def __init__(self, program, config, *, log=None, netns=None, env=None, binaries=BIN):
         config = pathlib.Path(config)
@@ -76,7 +77,7 @@ class Daemon(Process):
                          {"NOTIFY_SOCKET": str(self.notify.path), "JOURNAL_STREAM": None, **(env or {})})
 
     def wait_notified(self, what, seconds=START_SECONDS):
-        """The first message with the line `what`; those before it are gone."""
+        """Returns the first message with the line `what`, and drops those before it."""
         end = time.monotonic() + seconds
         while True:
             ended = self.returncode is not None
@@ -89,17 +90,17 @@ class Daemon(Process):
                 raise LabError(f"{self.name}: no {what} within {seconds} s:\n{self.tail()}")
 
     def wait_ready(self, seconds=START_SECONDS):
-        """The message that says so."""
+        """Returns the message that says that it is ready."""
         return self.wait_notified("READY=1", seconds)
 
     def reload(self):
-        """Returns when it says that it has read its configuration again."""
+        """Makes it read its configuration again, and returns when it says that it has."""
         self.signal(signal.SIGHUP)
         self.wait_notified("RELOADING=1", 10)
         self.wait_notified("READY=1", 10)
 
     def end(self, with_signal=signal.SIGTERM, seconds=30):
-        """Returns the exit status; LabError if it doesn't end."""
+        """Ends it with a signal, and returns the exit status; LabError if it doesn't end."""
         self.signal(with_signal)
         return self.wait(seconds)
 

@@ -49,8 +49,8 @@ def _die_with_parent():
 
 
 class Process:
-    """A program that runs, in a network namespace if one is named. Its output goes to the file `log`. It
-    ends with the thread that started it at the latest."""
+    """A running program, in a network namespace if one is named. Its output goes to the file `log`. It ends at
+    the latest with the thread that started it."""
 
     def __init__(self, args, log, netns=None, env=None):
         """`env`: changes to the environment; what is None there is taken out of it."""
@@ -90,14 +90,14 @@ class Process:
             self._process.send_signal(number)
 
     def wait(self, seconds):
-        """Returns the exit status."""
+        """Waits for its end. Returns the exit status."""
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             raise LabError(f"{self.name} did not end within {seconds} s") from None
 
     def stop(self, seconds=5):
-        """SIGTERM, then SIGKILL. Returns the exit status."""
+        """Sends SIGTERM, then SIGKILL. Returns the exit status."""
         self.signal(signal.SIGTERM)
         try:
             return self._process.wait(seconds)
@@ -105,16 +105,16 @@ class Process:
             return self.kill()
 
     def stop_in_order(self, seconds=20):
-        """SIGTERM must end it with status 0 (a sanitizer's complaint would change that)."""
+        """Sends SIGTERM, which must end it with status 0: a sanitizer that has found something changes that."""
         if (status := self.stop(seconds)) != 0:
             raise LabError(f"{self.name} ended with {status} on SIGTERM:\n{self.tail()}")
 
     def kill(self):
-        """SIGKILL. Returns the exit status."""
+        """Sends SIGKILL. Returns the exit status."""
         self.signal(signal.SIGKILL)
         return self._process.wait()
 
     def memory_kib(self):
-        """Anonymous resident memory: what it holds, not what it maps."""
+        """Returns its anonymous resident memory: what it holds, not what it maps."""
         status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
         return int(re.search(r"^RssAnon:\s+(\d+) kB", status, re.M)[1])

@@ -4,7 +4,7 @@ so tests also send what no generated code would, and look into fields that it wo
 
 
 def encode(content):
-    """A message of {field number: int, bytes, str or a dict that is a message}."""
+    """Returns a message of {field number: int, bytes, str or a dict that is a message}."""
     out = b""
     for number, value in content.items():
         if isinstance(value, int):
@@ -19,7 +19,8 @@ def encode(content):
 
 
 def fields(message):
-    """[(number, value)] in the message's order; values are ints, or bytes. ValueError if it isn't one."""
+    """Returns [(number, value)] in the message's order; values are ints or bytes. ValueError if the bytes are no
+    message."""
     found, at = [], 0
 
     def take(size):
@@ -52,7 +53,7 @@ def fields(message):
 
 
 def decode(message):
-    """{field number: all its values}, in their order."""
+    """Returns {field number: all its values}, in their order."""
     decoded = {}
     for number, value in fields(message):
         decoded.setdefault(number, []).append(value)
@@ -60,7 +61,7 @@ def decode(message):
 
 
 def one(decoded, number, default=b""):
-    """The first value of a field of what decode() returned."""
+    """Returns the first value of a field of what decode() returned."""
     return decoded[number][0] if number in decoded else default
 
 

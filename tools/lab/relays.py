@@ -32,7 +32,7 @@ class Relay:
         self.process = start()
 
     def url(self, family):
-        """As WebRTC has it."""
+        """Returns its URL as WebRTC writes it."""
         address = f"[{self.ip[6]}]" if family == 6 else self.ip[4]
         return f"turn:{address}:3478?transport=udp"
 
@@ -121,13 +121,14 @@ format = "text"
         host.run("ip", "link", "set", "eth0", "master", "br0")
 
     def start():
-        return host.start_daemon("sotto-relayd", config, partial(_put_on_bridge, host) if port == "tap" else None)
+        meanwhile = partial(_put_on_bridge, host) if port == "tap" else None
+        return host.start_daemon("sotto-relayd", config, meanwhile)
 
     return Relay(host, start)
 
 
 def _put_on_bridge(host, daemon):
-    """The tap's kernel side, as soon as DPDK has made it."""
+    """Puts the tap's kernel side on the bridge, as soon as DPDK has made it."""
     def is_there():
         daemon.check_alive()
         return "dtap0" in host.run("ls", "/sys/class/net").stdout
@@ -144,7 +145,7 @@ def start_coturn(lab, number=20, name="coturn"):
 
 
 def run_coturn(host, *options):
-    """turnserver on a host of the lab, with more options; returns its Process when it listens."""
+    """Starts turnserver on a host of the lab, with more options; returns its Process when it listens."""
     listen = [option for ip in host.ip.values() for option in ("--listening-ip", ip, "--relay-ip", ip)]
     files = host.lab.path / host.name
     process = host.start(

@@ -1,5 +1,5 @@
-"""The signaling servers that labs run: sotto-signald on the kernel's sockets, with TLS under a CA of
-the lab's own, and identities for development."""
+"""sotto-signald on a host of a lab, with TLS under an authority of the lab's own and identities for
+development."""
 
 import json
 import re
@@ -39,8 +39,8 @@ class Signald:
         self.process = self._start()
 
 
-def start_signald(lab, relays=(), number=20, name="signald", port=8443, ring_s=5, web_root=None, calls="",
-                  limits="", extra_addresses=(), families=(4, 6)):
+def start_signald(lab, relays=(), number=20, name="signald", port=8443, ring_s=5, web_root=None,
+                  calls="", limits="", extra_addresses=(), families=(4, 6)):
     """sotto-signald at 192.0.2.<number>; returns when it says that it is ready.
 
     relays: Relays of start_sotto(policy="call"), reached over their Unix sockets; without one, calls

@@ -1,4 +1,4 @@
-"""What every test here is built on: one lab, with a relay and hosts, for a class of tests."""
+"""LabTest, the base of tests in a lab: each class of tests has one lab, with a relay and hosts."""
 
 import os
 import sys
