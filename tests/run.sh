@@ -67,9 +67,9 @@ test_preset() { # PRESET
     fuzz) select+=(-L fuzz) ;;
     # Unit tests: of what the daemons link, gRPC isn't built for ThreadSanitizer. And not those that
     # have one thread and a long way to go, or whose children change what they are.
-    tsan) select+=(-LE signaling -E "^(process_test|switchboard_search_test)$") ;;
+    tsan) select+=(-LE "^loopback$" -E "^(process_test|switchboard_search_test)$") ;;
   esac
-  [ $quick = no ] || select+=(-LE "netns|fuzz|deploy")
+  [ $quick = no ] || select+=(-LE "^(root|fuzz|deploy)$")
   ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j "$(nproc)" "${repeat[@]}" "${select[@]}"
 }
 

@@ -16,7 +16,10 @@ import subprocess
 import sys
 import unittest
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
 import machine
+from lab.certificates import make_certificate, public_key
 from machine import Machine, in_root, run
 
 SOURCE = pathlib.Path(__file__).parents[2]
@@ -124,9 +127,8 @@ class Installed(unittest.TestCase):
             return text
         folder = ROOT / "root/keys"
         folder.mkdir(exist_ok=True)
-        run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-             "-subj", "/CN=test", "-keyout", folder / "key.pem", "-out", folder / "cert.pem"])
-        run(["openssl", "ec", "-in", folder / "key.pem", "-pubout", "-out", folder / "identity.pem"])
+        make_certificate(folder / "cert.pem", folder / "key.pem", "test")
+        (folder / "identity.pem").write_text(public_key(folder / "key.pem"))
         return text.replace("/etc/sotto/", "/root/keys/")
 
     def test_tools_have_pages_and_completions(self):
