@@ -47,7 +47,7 @@ if [ $quick = no ] && [ "$(id -u)" != 0 ]; then
 fi
 
 if [ $quick = yes ]; then
-  deploy/install-deps.sh build web
+  deploy/install-deps.sh build web unit
 else
   deploy/install-deps.sh
 fi
