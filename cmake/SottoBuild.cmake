@@ -3,6 +3,7 @@
 #   sotto_library(NAME SRCS a.cc b.cc [DEPS lib ...])
 #   sotto_binary(NAME SRCS main.cc [DEPS lib ...])             -> build/<preset>/bin/NAME
 #   sotto_test(NAME SRCS a_test.cc ... [DEPS lib ...] [EAL])   -> ctest entry NAME (EAL: its main() starts DPDK)
+#   sotto_test_tool(VARIABLE PROGRAM PACKAGE)                  a program that tests run
 #   sotto_fuzz(NAME SRCS a_fuzz.cc [DEPS lib ...] [CORPUS dir]) -> only with SOTTO_FUZZ; a short run is a ctest entry
 #
 # COLD, of a library or a binary: no packet and no call waits for it, so it is compiled with -O1, in
@@ -127,6 +128,22 @@ function(sotto_test name)
   target_compile_options(${name} PRIVATE -O1)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT 300)
+endfunction()
+
+# Finds a program that tests run, and says which Debian package has it if it is missing. Then those tests
+# are left out (VARIABLE is false), or with SOTTO_ALL_TESTS nothing is configured at all.
+function(sotto_test_tool variable program package)
+  find_program(${variable} ${program})
+  if(${variable})
+    return()
+  endif()
+  set(level STATUS)
+  if(SOTTO_ALL_TESTS)
+    set(level FATAL_ERROR)
+  endif()
+  file(RELATIVE_PATH folder ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
+  message(${level} "${program} is missing: the tests of ${folder} that run it are left out. "
+                   "Debian's package ${package} has it (apt-get install ${package}).")
 endfunction()
 
 function(sotto_fuzz name)

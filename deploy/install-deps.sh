@@ -39,15 +39,15 @@ run="ca-certificates ethtool iproute2 procps python3 tcpdump"
 web=ca-certificates
 command -v npm >/dev/null 2>&1 || web="$web nodejs npm"
 package="dpkg-dev file"
-unit="libgmock-dev libgtest-dev python3"
+# groff-base: sottoctl's man page. openssl, python3-grpcio: clients of the daemons.
+unit="groff-base libgmock-dev libgtest-dev openssl python3 python3-grpcio python3-protobuf"
 # libclang-rt-dev and llvm: fuzz targets and readable sanitizer reports. coturn, chromium: the
-# clients and the relay that Sotto is tested against. python3-grpcio, openssl: a client of call control.
-# prometheus: scrapes the daemons, and brings promtool. tmux, zsh: a terminal and a shell for sottoctl.
-# debootstrap, git, lintian, systemd-container: what packages and clean machines are tried in and
-# with. shellcheck: the scripts.
+# clients and the relay that Sotto is tested against. prometheus: scrapes the daemons, and brings
+# promtool. tmux, zsh: a terminal and a shell for sottoctl. debootstrap, git, lintian, systemd-container:
+# what packages and clean machines are tried in and with. shellcheck: the scripts.
 test="
-  chromium chromium-driver clang coturn dpdk-dev libbenchmark-dev libclang-rt-dev llvm openssl
-  prometheus debootstrap git lintian python3-grpcio python3-protobuf shellcheck systemd-container tmux zsh"
+  chromium chromium-driver clang coturn dpdk-dev libbenchmark-dev libclang-rt-dev llvm prometheus
+  debootstrap git lintian shellcheck systemd-container tmux zsh"
 
 list=no
 if [ "${1-}" = --list ]; then
