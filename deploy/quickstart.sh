@@ -49,8 +49,6 @@ configure_and_build() {
 
 if [[ " $* " != *" --stop "* ]]; then
   [ $json = yes ] || echo
-  # Clones of this repository share what is compiled, wherever they lie.
-  export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
   step install "$root/deploy/install-deps.sh" build run web
   step build configure_and_build
   step page cmake --build "$BUILD" --target sotto_web
