@@ -122,7 +122,13 @@ set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 
 # DPDK opens its drivers by name when it starts, so no linker knows of them: those that work on any
 # machine must be there, those for hardware should be.
-set(abi 23)
+# Packages carry the number of DPDK's ABI, which is that of its libraries' sonames.
+find_library(SOTTO_DPDK_EAL rte_eal HINTS ${DPDK_LIBRARY_DIRS} ${DPDK_LIBDIR} REQUIRED)
+file(REAL_PATH ${SOTTO_DPDK_EAL} eal)
+if(NOT eal MATCHES "\\.so\\.([0-9]+)")
+  message(FATAL_ERROR "${eal} has no soname that names DPDK's ABI; is it DPDK's shared library?")
+endif()
+set(abi ${CMAKE_MATCH_1})
 foreach(driver bus-pci bus-vdev mempool-ring net-af-packet net-af-xdp net-tap)
   list(APPEND drivers librte-${driver}${abi})
 endforeach()
