@@ -26,7 +26,7 @@ package="dpkg-dev file"
 # prometheus: scrapes the daemons, and brings promtool. tmux, zsh: a terminal and a shell for sottoctl.
 # debootstrap, lintian, systemd-container: what packages are tried in and with. shellcheck: deploy/host-prepare.sh.
 test="
-  chromium chromium-driver clang coturn dpdk-dev libclang-rt-14-dev llvm openssl prometheus
+  chromium chromium-driver clang clang-format clang-tidy pyflakes3 coturn dpdk-dev libclang-rt-14-dev llvm openssl prometheus
   debootstrap lintian python3-grpcio python3-protobuf shellcheck systemd-container tmux zsh"
 
 list=no

@@ -69,7 +69,7 @@ test_preset() { # PRESET
     # have one thread and a long way to go, or whose children change what they are.
     tsan) select+=(-LE signaling -E "^(process_test|switchboard_search_test)$") ;;
   esac
-  [ $quick = no ] || select+=(-LE "netns|fuzz|deploy")
+  [ $quick = no ] || select+=(-LE "netns|fuzz|deploy|tidy")
   ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j "$(nproc)" "${repeat[@]}" "${select[@]}"
 }
 
