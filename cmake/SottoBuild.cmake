@@ -4,6 +4,8 @@
 #   sotto_binary(NAME SRCS main.cc [DEPS lib ...])             -> build/<preset>/bin/NAME
 #   sotto_test(NAME SRCS a_test.cc ... [DEPS lib ...] [EAL])   -> ctest entry NAME (EAL: its main() starts DPDK)
 #   sotto_fuzz(NAME SRCS a_fuzz.cc [DEPS lib ...] [CORPUS dir]) -> only with SOTTO_FUZZ; a short run is a ctest entry
+#   sotto_system_test(NAME SCRIPT a_test.py ...)               -> ctest entry NAME: whole programs, driven by Python
+#   sotto_find_tool(VAR program PACKAGE name FOR test ...)     -> VAR: a program that tests may do without
 #
 # COLD, of a library or a binary: no packet and no call waits for it, so it is compiled with -O1, in
 # half the time. Each takes [PCH core|test|grpc|asio|none], the headers that it finds parsed (cmake/pch); unless told,
@@ -148,6 +150,83 @@ function(sotto_fuzz name)
            COMMAND ${name} -max_total_time=${seconds} -timeout=10 -rss_limit_mb=2048 -print_final_stats=1
                    -artifact_prefix=${CMAKE_CURRENT_BINARY_DIR}/ ${found} ${ARG_CORPUS})
   set_tests_properties(fuzz.${name} PROPERTIES LABELS fuzz TIMEOUT 600)
+endfunction()
+
+# Seconds that a test may take, by default; with a sanitizer each takes some four times as long.
+set(SOTTO_TEST_TIMEOUT 300)
+if(SOTTO_SANITIZE)
+  set(SOTTO_TEST_TIMEOUT 900)
+endif()
+
+# sotto_system_test(NAME SCRIPT a_test.py [ROOT] [SERIAL] [GRPC] [NEEDS TOOL ...] [ARGS word ...]
+#                   [ENV A=b ...] [LABELS label ...] [FIXTURES name ...] [TIMEOUT seconds])
+#
+# A Python script of this folder against the binaries of this build. ROOT: it needs root, and has the
+# machine to itself; its label is root. Without ROOT its label is loopback, and SERIAL gives it the machine
+# alone. GRPC: it runs in Debian's Python, which has gRPC. NEEDS: variables of sotto_find_tool; without such
+# a tool there is no such test.
+function(sotto_system_test name)
+  cmake_parse_arguments(ARG "ROOT;SERIAL;GRPC" "SCRIPT;TIMEOUT" "NEEDS;ARGS;ENV;LABELS;FIXTURES" ${ARGN})
+  set(python Python3::Interpreter)
+  if(ARG_GRPC)
+    sotto_find_tool(SOTTO_GRPC_PYTHON python3 PACKAGE "python3-grpcio python3-protobuf" PATHS /usr/bin
+                    MODULES grpc google.protobuf FOR ${name})
+    set(python ${SOTTO_GRPC_PYTHON})
+    list(APPEND ARG_NEEDS SOTTO_GRPC_PYTHON)
+  endif()
+  foreach(tool IN LISTS ARG_NEEDS)
+    if(NOT ${tool})
+      return()
+    endif()
+  endforeach()
+  set(label loopback)
+  set(serial ${ARG_SERIAL})
+  if(ARG_ROOT)
+    set(label root)
+    set(serial TRUE)
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT ${SOTTO_TEST_TIMEOUT})
+  endif()
+  set(environment SOTTO_BIN=${CMAKE_BINARY_DIR}/bin SOTTO_SANITIZED=${SOTTO_SANITIZE} ${ARG_ENV})
+  add_test(NAME ${name} COMMAND ${python} -B ${CMAKE_CURRENT_SOURCE_DIR}/${ARG_SCRIPT} ${ARG_ARGS})
+  set_tests_properties(${name} PROPERTIES
+    ENVIRONMENT "${environment}" LABELS "${label};${ARG_LABELS}" FIXTURES_REQUIRED "${ARG_FIXTURES}"
+    RUN_SERIAL ${serial} SKIP_RETURN_CODE 77 TIMEOUT ${ARG_TIMEOUT})
+endfunction()
+
+# sotto_find_tool(VAR program PACKAGE name FOR test ... [PATHS folder ...] [MODULES module ...])
+#
+# Finds a program as find_program does (in PATHS alone, if they are given), which as a Python must have the
+# modules. Where it is missing, the tests that it is FOR are left out, and a line says which Debian package
+# brings it. In CI (the environment has CI) nothing is left out: there it is an error.
+function(sotto_find_tool var program)
+  cmake_parse_arguments(ARG "" "PACKAGE" "FOR;PATHS;MODULES" ${ARGN})
+  if(ARG_PATHS)
+    find_program(${var} ${program} PATHS ${ARG_PATHS} NO_DEFAULT_PATH)
+  else()
+    find_program(${var} ${program})
+  endif()
+  if(${var} AND ARG_MODULES)
+    list(JOIN ARG_MODULES ", " modules)
+    get_property(failed GLOBAL PROPERTY ${var}_FAILED)
+    if("${failed}" STREQUAL "")
+      execute_process(COMMAND ${${var}} -c "import ${modules}" RESULT_VARIABLE failed OUTPUT_QUIET ERROR_QUIET)
+      set_property(GLOBAL PROPERTY ${var}_FAILED ${failed})
+    endif()
+    if(failed)
+      set(${var} ${var}-NOTFOUND CACHE FILEPATH "" FORCE)
+      set(program "${program} with ${modules}")
+    endif()
+  endif()
+  if(NOT ${var})
+    list(JOIN ARG_FOR ", " tests)
+    set(missing "${tests} left out, as there is no ${program}: apt-get install ${ARG_PACKAGE}")
+    if(NOT "$ENV{CI}" STREQUAL "")
+      message(FATAL_ERROR "${missing} (CI leaves no test out)")
+    endif()
+    message(STATUS "${missing}")
+  endif()
 endfunction()
 
 # sotto_proto(NAME SRCS a.proto [GRPC]): the C++ of .proto files, included as "folder/a.pb.h" from

@@ -32,7 +32,7 @@ function(sotto_package component)
   set(doc ${CMAKE_INSTALL_DATADIR}/doc/sotto-${component})
   install(TARGETS ${ARG_BINARIES} DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT ${component})
   install(FILES ${packaging}/copyright DESTINATION ${doc} COMPONENT ${component})
-  install(FILES ${made}/changelog.gz DESTINATION ${doc} RENAME changelog.Debian.gz COMPONENT ${component})
+  install(FILES ${made}/changelog.Debian.gz ${made}/changelog.gz DESTINATION ${doc} COMPONENT ${component})
   foreach(page ${ARG_MAN})
     get_filename_component(section ${page} LAST_EXT)
     string(SUBSTRING ${section} 1 -1 section)
@@ -67,7 +67,8 @@ function(sotto_daemon name)
 endfunction()
 
 file(MAKE_DIRECTORY ${made})
-sotto_compressed(${packaging}/changelog changelog)
+sotto_compressed(${packaging}/changelog changelog.Debian)
+sotto_compressed(${PROJECT_SOURCE_DIR}/CHANGELOG.md changelog)
 
 sotto_package(relayd BINARIES sotto-relayd MAN sotto-relayd.8 sotto-host-prepare.8)
 sotto_daemon(relayd USER sotto STATE sotto)
@@ -122,7 +123,13 @@ set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 
 # DPDK opens its drivers by name when it starts, so no linker knows of them: those that work on any
 # machine must be there, those for hardware should be.
-set(abi 23)
+# Packages carry the number of DPDK's ABI, which is that of its libraries' sonames.
+find_library(SOTTO_DPDK_EAL rte_eal HINTS ${DPDK_LIBRARY_DIRS} ${DPDK_LIBDIR} REQUIRED)
+file(REAL_PATH ${SOTTO_DPDK_EAL} eal)
+if(NOT eal MATCHES "\\.so\\.([0-9]+)")
+  message(FATAL_ERROR "${eal} has no soname that names DPDK's ABI; is it DPDK's shared library?")
+endif()
+set(abi ${CMAKE_MATCH_1})
 foreach(driver bus-pci bus-vdev mempool-ring net-af-packet net-af-xdp net-tap)
   list(APPEND drivers librte-${driver}${abi})
 endforeach()

@@ -475,7 +475,7 @@ while [ $# -gt 0 ]; do
       shift
       ;;
     -h | --help)
-      sed -n '2,/^set -/{/^#/s/^# \{0,1\}//p}' "$0"
+      sed -n '/^#!/d; /^# SPDX-/d; /^#/!q; s/^# \{0,1\}//p' "$0"
       exit
       ;;
     *) refuse "there is no $1; see --help." ;;

@@ -16,7 +16,7 @@ while [ $# -gt 0 ]; do
       shift
       ;;
     -h | --help)
-      sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      sed -n '/^#!/d; /^# SPDX-/d; /^#/!q; s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
       exit
       ;;
     *)
@@ -28,20 +28,12 @@ while [ $# -gt 0 ]; do
 done
 
 mkdir -p build
-log=build/package.log
-step() { # NAME COMMAND...
-  local name=$1 began=$SECONDS
-  shift
-  printf '  %-10s' "$name" >&2
-  if ! "$@" >>$log 2>&1 </dev/null; then
-    echo "failed" >&2
-    tail -n 40 $log >&2
-    echo "packages.sh: '$name' failed; the whole log is $log" >&2
-    exit 1
-  fi
-  echo "done in $((SECONDS - began)) s" >&2
-}
-: >$log
+steps_log=$PWD/build/package.log
+: >"$steps_log"
+exec 3>&2
+# shellcheck source=deploy/steps.sh
+. deploy/steps.sh
+
 export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 step install deploy/install-deps.sh build web package
 step configure cmake --preset package -DSOTTO_CPU="$cpu"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # From a fresh clone to the whole story in one command: installs what is missing, builds, starts
 # sotto-relayd and sotto-signald on a network of namespaces, and lets four people call each other.
 #
@@ -7,12 +8,12 @@
 #   deploy/quickstart.sh --stop     ends what --keep left
 #   deploy/quickstart.sh --json     prints one object instead of words
 #
-# Needs root on Debian 12. Touches nothing of this machine's own network, except that --keep adds one
+# Needs root on Debian 12 or 13. Touches nothing of this machine's own network, except that --keep adds one
 # link (sotto-quick) with a route to 192.0.2.0/24, so that a browser of this machine reaches the page.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-usage() { sed -n '5,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '/^#!/d; /^# SPDX-/d; /^#/!q; s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 json=no
 for argument in "$@"; do
@@ -34,33 +35,23 @@ if [ "$(id -u)" != 0 ]; then
   exit 1
 fi
 
-log=$(mktemp -t sotto-quickstart.XXXXXX.log)
-step() { # NAME COMMAND...: quiet if it works, its whole story if it doesn't
-  local name=$1 began=$SECONDS
-  shift
-  [ $json = yes ] || printf '  %-12s' "$name"
-  if ! "$@" >>"$log" 2>&1 </dev/null; then
-    [ $json = yes ] || echo "failed"
-    tail -n 40 "$log" >&2
-    echo "quickstart.sh: '$name' failed; the whole log is $log" >&2
-    exit 1
-  fi
-  [ $json = yes ] || echo "done in $((SECONDS - began)) s"
-}
-build() {
-  cd "$root"
-  cmake --preset release
-  cmake --build build/release --target sotto-relayd sotto-signald sotto-phone
-}
-web() {
-  cmake --build "$root/build/release" --target sotto_web
+steps_log=$(mktemp -t sotto-quickstart.XXXXXX.log)
+exec 3>&1
+[ $json = no ] || exec 3>/dev/null
+# shellcheck source=deploy/steps.sh
+. "$root/deploy/steps.sh"
+# In a folder of its own: one that a developer has configured with tests stays as it is.
+readonly BUILD=$root/build/quickstart
+configure_and_build() {
+  cmake -S "$root" --preset quickstart &&
+    cmake --build "$BUILD" --target sotto-relayd sotto-signald sotto-phone
 }
 
 if [[ " $* " != *" --stop "* ]]; then
   [ $json = yes ] || echo
-  step install "$root/deploy/install-deps.sh" build run
-  step build build
-  step page web
+  step install "$root/deploy/install-deps.sh" build run web
+  step build configure_and_build
+  step page cmake --build "$BUILD" --target sotto_web
 fi
-rm -f "$log"
-SOTTO_BIN=$root/build/release/bin exec python3 -B "$root/deploy/quickstart_call.py" "$@"
+rm -f "$steps_log"
+SOTTO_BIN=$BUILD/bin exec python3 -B "$root/deploy/quickstart_call.py" "$@"

@@ -9,12 +9,13 @@ import signal
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests/netns"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tools"))
 
-from lab import Lab, LabError  # noqa: E402
-from quickstart_page import open_page  # noqa: E402
-from quickstart_story import Stage, tell_story, web_root  # noqa: E402
-from quickstart_words import tell, tell_how_to_go_on  # noqa: E402
+from lab.network import Lab
+from lab.processes import LabError
+from quickstart_page import open_page
+from quickstart_story import Stage, tell_story, web_root
+from quickstart_words import tell, tell_how_to_go_on
 
 PID_FILE = pathlib.Path("/run/sotto-quickstart.pid")
 PREFIX = "quickstart"

@@ -4,7 +4,7 @@ import contextlib
 import socket
 import threading
 
-from lab import run
+from lab.processes import run
 
 # Addresses for documentation (RFC 5737), as all of the lab's: a machine has no use for them itself.
 LAN = "192.0.2.0/24"

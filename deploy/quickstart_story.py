@@ -4,15 +4,12 @@ Everything here returns plain data; quickstart_words.py puts it into sentences."
 import concurrent.futures
 import os
 import pathlib
-import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests/netns"))
-
-from capture import Capture  # noqa: E402
-from phones import Phone  # noqa: E402
-from relays import start_sotto  # noqa: E402
-from signalds import start_signald  # noqa: E402
+from lab.capture import Capture
+from lab.phones import Phone
+from lab.relays import start_sotto
+from lab.signalds import start_signald
 
 PPS, PAYLOAD, SECONDS, RING_S = 500, 160, 5, 5
 PEOPLE = ("alice", "bob", "carol", "mallory")

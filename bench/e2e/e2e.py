@@ -10,9 +10,13 @@ import re
 import sys
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
 import chart
 import measures
-from forwarders import MAX_LEGS, ROOT, Bench, LabError, go_before_others
+from forwarders import MAX_LEGS, Bench, go_before_others
+from lab.environment import ROOT
+from lab.processes import LabError
 
 
 @dataclasses.dataclass

@@ -14,15 +14,13 @@ import re
 import selectors
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/netns"))
-from lab import LabError, Process, run, wait_for  # noqa: E402
+from lab.daemons import Daemon, write_config
+from lab.processes import LabError, Process, run, wait_for
 
 USER, PASSWORD, REALM = "bench", "a-long-enough-password", "example.org"
 SERVER_MAC, GENERATOR_MAC = "02:00:00:00:00:0a", "02:00:00:00:00:0b"
@@ -130,23 +128,24 @@ class Wire:
         extra = f",framecnt=4096{many}" if kind == "af_packet" else ""
         return name, f"{name},iface=eth0{extra}"
 
-    def start(self, end, args, env=None):
+    def start(self, end, args):
         log = self.bench.path / f"{self.id}.{end}.{self.bench.number()}.log"
-        process = Process(self.netns[end], args, log, env)
+        process = Process(args, log, self.netns[end])
         self.bench.on_exit(process.stop)
         return process
+
+
+PASSWORD_LOGIN = ("--user", USER, "--password", PASSWORD)
 
 
 class Forwarder:
     """A running one of the three. `name` is for reports; `login` are the generator's arguments."""
 
-    def __init__(self, name, wire, process, login=("--user", USER, "--password", PASSWORD)):
+    def __init__(self, name, wire, process, login=PASSWORD_LOGIN):
         self.name, self.wire, self.process, self.login = name, wire, process, login
 
     def check(self):
-        if self.process.returncode is not None:
-            tail = "\n".join(self.process.output().splitlines()[-20:])
-            raise LabError(f"{self.name} ended with {self.process.returncode}:\n{tail}")
+        self.process.check_alive()
 
     def pause(self):
         self.process.signal(signal.SIGSTOP)
@@ -180,9 +179,7 @@ def start_relay(wire, legs, workers=1, poll="adaptive", policy="relay"):
     # Apart from the listening one, whose port no relayed address may have.
     relayed = [f"10.0.0.{2 + i}" for i in range(addresses)]
     lcores = ",".join([f"0@{SERVER_CPU}"] + [f"{1 + w}@{(SERVER_CPU + w) % 2}" for w in range(workers)])
-    config = bench.path / f"{wire.id}.toml"
-    notify = bench.path / f"{wire.id}.notify"
-    config.write_text(f"""
+    config = write_config(bench.path / f"{wire.id}.toml", f"""
 [dataplane]
 eal_args = ["--no-pci", "--lcores={lcores}", "--vdev={vdev}"]
 workers = {workers}
@@ -211,25 +208,12 @@ unauthenticated_excess_burst = 1000000000
 [log]
 level = "info"
 """)
-    config.chmod(0o600)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
-        ready.bind(str(notify))
-        notify.chmod(0o666)
-        ready.setblocking(False)
-        process = wire.start("server", [bench.bin / "sotto-relayd", "--config", config], env={"NOTIFY_SOCKET": str(notify)})
-        relay = Forwarder("sotto", wire, process)
-        if policy == "call":
-            relay.login = ("--call-policy", "--secret", PASSWORD)
-
-        def is_ready():
-            relay.check()
-            try:
-                return "READY=1" in ready.recv(4096).decode().split("\n")
-            except BlockingIOError:
-                return False
-
-        wait_for("sotto-relayd getting ready", 60, is_ready)
-    return relay
+    daemon = Daemon("sotto-relayd", config, netns=wire.netns["server"], binaries=bench.bin)
+    bench.on_exit(daemon.stop)
+    daemon.wait_ready()
+    daemon.notify.close()
+    login = ("--call-policy", "--secret", PASSWORD) if policy == "call" else PASSWORD_LOGIN
+    return Forwarder("sotto", wire, daemon, login)
 
 
 def start_testpmd(wire, mode="5tswap"):

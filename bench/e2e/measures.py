@@ -11,7 +11,7 @@ import time
 
 from forwarders import (DRIVERS, MAX_LEGS, Generator, allocate_once, pinned, start_coturn, start_relay,
                         start_testpmd)
-from lab import LabError, run
+from lab.processes import LabError, run
 
 MIXES = ("opus", "64")
 # With 64,512 ports coturn says that it is full (508) at about 20,000 legs.

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 #include "absl/strings/escaping.h"
+#include "relay/base/test_hex.h"
 #include "relay/stun/integrity.h"
 #include "relay/stun/message.h"
 
@@ -27,15 +29,14 @@ TEST(CredentialKey, Md5IsThatOfTheExampleInRfc8489) {
 }
 
 TEST(CredentialKey, Md5VerifiesTheRequestOfRfc5769) {
-  const std::string request = absl::HexStringToBytes(
+  const std::vector<uint8_t> request = BytesFromHex(
       "000100602112a44278ad3433c6ad72c029da412e"
       "00060012e3839ee38388e383aae38383e382afe382b90000"
       "0015001c662f2f3439396b3935346436"
       "4f4c33346f4c39465354767936347341"
       "0014000b6578616d706c652e6f726700"
       "00080014f67024656dd64a3e02b8e0712e85c9a28ca89666");
-  const auto message =
-      StunMessage::Parse({reinterpret_cast<const uint8_t*>(request.data()), request.size()});
+  const auto message = StunMessage::Parse(request);
   ASSERT_TRUE(message);
   const CredentialKey right(PasswordAlgorithm::kMd5, kMatrix, "example.org", "TheMatrIX");
   const CredentialKey wrong(PasswordAlgorithm::kMd5, kMatrix, "example.org", "TheMatrix");
@@ -45,7 +46,7 @@ TEST(CredentialKey, Md5VerifiesTheRequestOfRfc5769) {
 
 // RFC 8489, appendix B.1, as corrected by erratum 6268.
 TEST(CredentialKey, Sha256VerifiesTheRequestOfRfc8489) {
-  const std::string request = absl::HexStringToBytes(
+  const std::vector<uint8_t> request = BytesFromHex(
       "000100902112a44278ad3433c6ad72c029da412e"
       "001e00204a3cf38fef6992bda952c6780417da0f24819415569e60b205c46e41407f1704"
       "001500296f624d61744a6f73324141414366"
@@ -53,8 +54,7 @@ TEST(CredentialKey, Sha256VerifiesTheRequestOfRfc8489) {
       "0014000b6578616d706c652e6f726700"
       "001d000400020000"
       "001c0020b5c7bf005b6c52a21c51c5e892f81924136296cb927c43149309278cc6518e65");
-  const auto message =
-      StunMessage::Parse({reinterpret_cast<const uint8_t*>(request.data()), request.size()});
+  const auto message = StunMessage::Parse(request);
   ASSERT_TRUE(message);
   const CredentialKey right(PasswordAlgorithm::kSha256, kMatrix, "example.org", "TheMatrIX");
   const CredentialKey md5(PasswordAlgorithm::kMd5, kMatrix, "example.org", "TheMatrIX");

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/escaping.h"
 #include "relay/base/big_endian.h"
+#include "relay/base/test_hex.h"
 #include "relay/stun/rfc_vectors.h"
 
 namespace sotto::relay {
@@ -19,10 +19,6 @@ using ::testing::ElementsAreArray;
 using Bytes = std::vector<uint8_t>;
 using Type = StunAttributeType;
 
-Bytes FromHex(std::string_view hex) {
-  const std::string text = absl::HexStringToBytes(absl::string_view(hex.data(), hex.size()));
-  return Bytes(text.begin(), text.end());
-}
 std::span<const uint8_t> Key(std::string_view text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
 }
@@ -51,7 +47,7 @@ void ExpectEveryFlipIsNoticed(const Bytes& message, size_t covered,
 }
 
 TEST(Rfc5769Test, SampleRequest) {
-  const Bytes bytes = FromHex(kRfc5769Request);
+  const Bytes bytes = BytesFromHex(kRfc5769Request);
   const auto message = StunMessage::Parse(bytes);
   ASSERT_TRUE(message);
   EXPECT_EQ(message->method(), StunMethod::kBinding);
@@ -72,7 +68,7 @@ TEST(Rfc5769Test, SampleRequest) {
 }
 
 TEST(Rfc5769Test, Ipv4Response) {
-  const Bytes bytes = FromHex(kRfc5769Ipv4Response);
+  const Bytes bytes = BytesFromHex(kRfc5769Ipv4Response);
   const auto message = StunMessage::Parse(bytes);
   ASSERT_TRUE(message);
   EXPECT_EQ(message->message_class(), StunClass::kSuccess);
@@ -83,7 +79,7 @@ TEST(Rfc5769Test, Ipv4Response) {
 }
 
 TEST(Rfc5769Test, Ipv6Response) {
-  const Bytes bytes = FromHex(kRfc5769Ipv6Response);
+  const Bytes bytes = BytesFromHex(kRfc5769Ipv6Response);
   const auto message = StunMessage::Parse(bytes);
   ASSERT_TRUE(message);
   EXPECT_EQ(message->FindXorAddress(Type::kXorMappedAddress)->ToString(),
@@ -100,7 +96,7 @@ TEST(Rfc5769Test, BuilderMakesTheIpv6ResponseByteForByteButForPadding) {
       Type::kXorMappedAddress,
       TransportAddress::Parse("[2001:db8:1234:5678:11:2233:4455:6677]:32853").value());
   const std::span<uint8_t> built = builder.Finish();
-  Bytes expected = FromHex(kRfc5769Ipv6Response);
+  Bytes expected = BytesFromHex(kRfc5769Ipv6Response);
   expected.resize(built.size());
   StoreBe16(&expected[2], static_cast<uint16_t>(built.size() - kStunHeaderSize));
   expected[35] = 0;  // the RFC's sample pads with a space
@@ -108,7 +104,7 @@ TEST(Rfc5769Test, BuilderMakesTheIpv6ResponseByteForByteButForPadding) {
 }
 
 TEST(Rfc5769Test, LongTermRequest) {
-  const Bytes bytes = FromHex(kRfc5769LongTerm);
+  const Bytes bytes = BytesFromHex(kRfc5769LongTerm);
   const auto message = StunMessage::Parse(bytes);
   ASSERT_TRUE(message);
   EXPECT_EQ(message->FindText(Type::kUsername), kSampleUsername);
@@ -127,7 +123,7 @@ TEST(Rfc5769Test, LongTermRequest) {
 }
 
 TEST(Rfc8489Test, LongTermRequestWithSha256AndUserHash) {
-  const Bytes bytes = FromHex(kRfc8489LongTermSha256);
+  const Bytes bytes = BytesFromHex(kRfc8489LongTermSha256);
   const auto message = StunMessage::Parse(bytes);
   ASSERT_TRUE(message);
   const Bytes key = Digest(EVP_sha256(), kLongTermInput);
@@ -150,11 +146,11 @@ TEST(Rfc8489Test, LongTermRequestWithSha256AndUserHash) {
 }
 
 TEST(Rfc8489Test, MacAsPrinted) {
-  const Bytes covered = FromHex(kRfc8489PrintedCovered);
+  const Bytes covered = BytesFromHex(kRfc8489PrintedCovered);
   const std::span<const uint8_t> parts[] = {covered};
   std::array<uint8_t, 32> mac;
   HmacSha256(Digest(EVP_sha256(), kLongTermInput), parts, mac);
-  EXPECT_THAT(mac, ElementsAreArray(FromHex(kRfc8489PrintedMac)));
+  EXPECT_THAT(mac, ElementsAreArray(BytesFromHex(kRfc8489PrintedMac)));
 }
 
 // RFC 4231 and RFC 2202, test case 6: a key longer than a block is hashed first.
@@ -164,11 +160,11 @@ TEST(HmacTest, KeysLongerThanABlock) {
                                             Key("Key - Hash Key First")};
   std::array<uint8_t, 32> mac256;
   HmacSha256(long_key_256, parts, mac256);
-  EXPECT_THAT(mac256, ElementsAreArray(FromHex(
+  EXPECT_THAT(mac256, ElementsAreArray(BytesFromHex(
                           "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54")));
   std::array<uint8_t, 20> mac1;
   HmacSha1(long_key_1, parts, mac1);
-  EXPECT_THAT(mac1, ElementsAreArray(FromHex("aa4ae5e15272d00e95705637ce8a3b55ed402112")));
+  EXPECT_THAT(mac1, ElementsAreArray(BytesFromHex("aa4ae5e15272d00e95705637ce8a3b55ed402112")));
 }
 
 TEST(Crc32Test, CheckValue) { EXPECT_EQ(Crc32(Key("123456789")), 0xCBF43926u); }

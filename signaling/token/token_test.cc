@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/escaping.h"
+#include "relay/base/test_hex.h"
 #include "signaling/token/sodium.h"
 
 namespace sotto::signaling {
@@ -24,7 +25,7 @@ const AccountId& Bob() {
 
 template <size_t kSize>
 std::array<uint8_t, kSize> FromHex(std::string_view hex) {
-  const std::string bytes = absl::HexStringToBytes(absl::string_view(hex.data(), hex.size()));
+  const std::vector<uint8_t> bytes = BytesFromHex(hex);
   std::array<uint8_t, kSize> array = {};
   EXPECT_EQ(bytes.size(), kSize);
   std::copy_n(bytes.begin(), std::min(kSize, bytes.size()), array.begin());

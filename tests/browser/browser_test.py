@@ -5,15 +5,15 @@ import pathlib
 import sys
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
+from lab.capture import Capture
+from lab.processes import wait_for
+from lab.relays import PASSWORD, USER
+from lab.test_case import LabTest, main
+from webdriver import Browser
+
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "netns"))
-
-from capture import Capture  # noqa: E402
-from lab import wait_for  # noqa: E402
-from netns_test import LabTest, main  # noqa: E402
-from relays import PASSWORD, USER  # noqa: E402
-from webdriver import Browser  # noqa: E402
-
 SECONDS = 10
 MESSAGES = 20
 

@@ -6,7 +6,7 @@ import pathlib
 import time
 from urllib.parse import urlsplit
 
-from lab import LabError, wait_for
+from lab.processes import LabError, wait_for
 from webdriver import Browser
 
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # W3C WebDriver, section 12

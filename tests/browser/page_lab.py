@@ -3,12 +3,12 @@ browser for each person."""
 
 import json
 
-import relays
-from lab import LabError, run, wait_for
-from netns_test import LabTest
+from lab.environment import BIN
+from lab.processes import LabError
+from lab.signalds import start_signald
+from lab.test_case import LabTest
 from page_browser import Page
 from page_camera import write_y4m
-from relays import BIN, SECRET
 
 WEB_ROOT = BIN.parent / "web"
 SCREENSHOTS = BIN.parent / "screenshots"
@@ -56,7 +56,7 @@ window.statistics = async () => {
 
 
 class PageTest(LabTest):
-    """self.server is where the page is; self.pages has a browser by name."""
+    """self.server, a Signald, serves the page; self.pages has a browser by name."""
 
     # Relayed addresses that no host has: browsers must take them as they come.
     relay_options = {"policy": "call", "virtual_prefix": VIRTUAL_PREFIX}
@@ -68,13 +68,14 @@ class PageTest(LabTest):
         if not (WEB_ROOT / "index.html").exists():
             raise LabError(f"{WEB_ROOT} has no page: build the target sotto_web")
         super().setUpClass()
-        cls.url = start_signald(cls.lab, cls.server, cls.ring_s)
-        cls.pages = {name: PersonPage(cls.lab.hosts[name], cls.url, number)
+        # Over IPv4 alone, so that it is known over which of its addresses a page talks.
+        cls.server = start_signald(cls.lab, [cls.relay], port=443, ring_s=cls.ring_s, web_root=WEB_ROOT,
+                                   families=(4,))
+        cls.pages = {name: PersonPage(cls.lab.hosts[name], cls.server.page, number)
                      for number, name in enumerate(cls.people)}
 
     @classmethod
     def add_hosts(cls):
-        cls.server = cls.lab.lan_host("server", 20)
         for name in cls.people:
             if name not in cls.lab.hosts:
                 cls.lab.remote_host(name)
@@ -138,55 +139,3 @@ class PersonPage(Page):
         link = self.value("Secret link")
         self.click("Close")
         return link
-
-
-def start_signald(lab, host, ring_s):
-    """The server, with development identities; returns the page's address."""
-    folder = lab.path / "signald"
-    folder.mkdir()
-    run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-         "-keyout", folder / "key.pem", "-out", folder / "cert.pem", "-days", "2",
-         "-subj", "/CN=sotto", "-addext", f"subjectAltName=IP:{host.ip[4]}"])
-    config = folder / "signald.toml"
-    config.write_text(f"""
-[server]
-listen = ["{host.ip[4]}:443"]
-tls_cert = "{folder}/cert.pem"
-tls_key = "{folder}/key.pem"
-web_root = "{WEB_ROOT}"
-
-[identity]
-development = true
-development_anywhere = true
-
-[store]
-path = "{folder}/signald.db"
-
-[calls]
-ring_s = {ring_s}
-notice_interval_s = 1
-
-[[relay]]
-name = "relay"
-control = "unix:{lab.path}/relay.sock"
-urls = ["turn:192.0.2.10:3478?transport=udp"]
-secret = "{SECRET}"
-
-[process]
-user = "root"
-""")
-    config.chmod(0o600)
-    ready = relays._ReadinessSocket(folder / "notify")
-    process = host.start(BIN / "sotto-signald", "--config", config,
-                         env={"NOTIFY_SOCKET": str(ready.path)})
-
-    def is_ready():
-        if process.returncode is not None:
-            raise LabError(f"sotto-signald ended with {process.returncode}:\n{process.output()}")
-        return ready.seen()
-
-    try:
-        wait_for("sotto-signald getting ready", 20, is_ready)
-    finally:
-        ready.close()
-    return f"https://{host.ip[4]}/"

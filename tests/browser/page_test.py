@@ -6,14 +6,14 @@ import pathlib
 import sys
 import time
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "netns"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-import sealed_bodies  # noqa: E402
-from capture import Capture  # noqa: E402
-from lab import wait_for  # noqa: E402
-from netns_test import main  # noqa: E402
-from page_lab import SCREENSHOTS, VIRTUAL_PREFIX, PageTest  # noqa: E402
+import sealed_bodies
+from lab.capture import Capture
+from lab.processes import wait_for
+from lab.protobuf import fields
+from lab.test_case import main
+from page_lab import SCREENSHOTS, VIRTUAL_PREFIX, PageTest
 
 COOKIE = 0x2112A442
 TALK_SECONDS = 8
@@ -257,7 +257,7 @@ class ProtectedCall(PageTest):
         account_secret = sealed_bodies.account_box_secret(alice.account_secret())
         offers = self._bodies(alice, [account_secret])
         # The answer is sealed to a key that bob's page drew for this call and put into its offer.
-        box = dict(sealed_bodies.fields(sealed_bodies.content_of(offers[0])))[3]
+        box = dict(fields(sealed_bodies.content_of(offers[0])))[3]
         call_secrets = sealed_bodies.secrets_among(bob.hooks()["random"], [box])
         answers = self._bodies(bob, call_secrets)
         self.assertEqual((len(offers), len(answers)), (1, 1))

@@ -1,11 +1,10 @@
-"""Opens the sealed bodies of calls, with secrets that a test took from a page of its own.
-
-A reader of its own for protobuf's wire format: it looks into every field of every frame, also into
-those that a client would skip.
-"""
+"""Opens the sealed bodies of calls, with secrets that a test took from a page of its own. It looks into
+every field of every frame, also into those that a client would skip."""
 
 import base64
 import ctypes
+
+from lab.protobuf import fields
 
 _sodium = ctypes.CDLL("libsodium.so.23")
 _sodium.sodium_init()
@@ -13,49 +12,13 @@ _SEAL = 48
 SIZES = (512, 1024, 2048, 4096, 8192, 16384)
 
 
-def fields(data):
-    """(number, value) of each field; None if it isn't a message. Values are bytes or integers."""
-    found, at = [], 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        if key is None or key >> 3 == 0:
-            return None
-        kind = key & 7
-        if kind == 0:
-            value, at = _varint(data, at)
-            if value is None:
-                return None
-        elif kind in (1, 5):
-            size = 8 if kind == 1 else 4
-            value, at = data[at:at + size], at + size
-        elif kind == 2:
-            size, at = _varint(data, at)
-            if size is None:
-                return None
-            value, at = data[at:at + size], at + size
-        else:
-            return None
-        if at > len(data):
-            return None
-        found.append((key >> 3, value))
-    return found
-
-
-def _varint(data, at):
-    value = 0
-    for shift in range(0, 64, 7):
-        if at >= len(data):
-            return None, at
-        value |= (data[at] & 127) << shift
-        at += 1
-        if data[at - 1] < 128:
-            return value, at
-    return None, at
-
-
 def values(data):
     """Every bytes value in a message, and in those, however deep."""
-    for _, value in fields(data) or []:
+    try:
+        found = fields(data)
+    except ValueError:
+        return  # it isn't a message
+    for _, value in found:
         if isinstance(value, bytes):
             yield value
             yield from values(value)

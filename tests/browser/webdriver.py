@@ -11,7 +11,7 @@ import socket
 import tempfile
 import threading
 
-from lab import LabError, wait_for
+from lab.processes import LabError, wait_for
 
 _DRIVER_PORT, _PAGE_PORT = 9515, 8000
 _FLAGS = [

@@ -1,10 +1,12 @@
-"""Clean Debian machines to install packages on: a root made by debootstrap, packages installed in it by
-apt, and copies of it that boot with systemd in a container. Needs root."""
+"""Clean Debian machines: a root made by debootstrap, commands run in it (Root), packages installed in it
+by apt, and copies of it that boot with systemd in a container (Machine). Needs root."""
 
 import contextlib
 import ctypes
 import os
 import pathlib
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,7 +17,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 # Debian's own: what the tester's shell has beside it isn't the machine's.
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8",
-               "DEBIAN_FRONTEND": "noninteractive"}
+               "DEBIAN_FRONTEND": "noninteractive", "HOME": "/root"}
+# Suppressed: a tag that means Debian's own archive.
+LINTIAN = ["lintian", "--suppress-tags", "initial-upload-closes-no-bugs"]
+SUITES = {"12": "bookworm", "13": "trixie"}
+
+
+def _die_with_parent():
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class MachineError(Exception):
@@ -31,60 +40,137 @@ def run(args, *, timeout=60, check=True, **kwargs):
     return done
 
 
-def _sources():
-    """This machine's own sources of its release of Debian: (URI, suite, component) each."""
-    release = dict(line.split("=", 1) for line in
-                   pathlib.Path("/etc/os-release").read_text().splitlines() if "=" in line)
-    suite = release["VERSION_CODENAME"]
+def os_release(root=pathlib.Path("/")):
+    """The fields of a system's os-release."""
+    lines = (root / "etc/os-release").read_text().splitlines()
+    return {key: value.strip('"') for key, _, value in (line.partition("=") for line in lines)}
+
+
+def host_release():
+    """The number of this machine's release of Debian."""
+    return os_release()["VERSION_ID"]
+
+
+def _sources(release):
+    """This machine's own sources of Debian, as they are for that release: (URI, suite, component) each."""
+    here, suite = SUITES[host_release()], SUITES[release]
     done = run(["apt-get", "indextargets", "--format", "$(ORIGIN)|$(REPO_URI)|$(CODENAME)|$(COMPONENT)",
                 "Created-By: Packages"])
     rows = sorted({tuple(line.split("|")[1:]) for line in done.stdout.splitlines()
                    if line.startswith("Debian|")})
-    rows = [row for row in rows if row[1].startswith(suite)]
+    rows = [(uri, codename.replace(here, suite, 1), component) for uri, codename, component in rows
+            if codename.startswith(here)]
     if not any(row[1] == suite for row in rows):
-        raise MachineError(f"apt knows no source of {suite}; run apt-get update")
+        raise MachineError(f"apt knows no source of {here}; run apt-get update")
     return suite, rows
 
 
-@contextlib.contextmanager
-def _proc(root):
-    run(["mount", "-t", "proc", "proc", root / "proc"])
-    try:
-        yield
-    finally:
-        run(["umount", root / "proc"])
-
-
-def in_root(root, *args, check=True, timeout=300):
-    """Runs a command in a root that isn't booted."""
-    with _proc(root):
-        return run(["chroot", root, *args], env=ENVIRONMENT, check=check, timeout=timeout)
-
-
-def make_root(folder, packages):
-    """A minimal Debian with these .deb files installed, and whatever they depend on; nothing more
-    (no recommended packages), so that what they don't name is missing."""
-    suite, sources = _sources()
+def _base(folder, release):
+    """What debootstrap makes, and nothing more. Kept for the next test, which must not change it."""
+    suite, sources = _sources(release)
     base = folder / f"base-{suite}"
-    if not base.exists():  # kept for the next run
+    if not base.exists():
         shutil.rmtree(folder / "base.part", ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
         mirror = next(uri for uri, codename, _ in sources if codename == suite)
         run(["debootstrap", "--variant=minbase", suite, folder / "base.part", mirror], timeout=900)
         (folder / "base.part").rename(base)
-    root = folder / "root"
-    shutil.rmtree(root, ignore_errors=True)
-    run(["cp", "-a", base, root])
-    (root / "etc/apt/sources.list").write_text(
-        "".join(f"deb {uri} {codename} {component}\n" for uri, codename, component in sources))
-    for settings in pathlib.Path("/etc/apt/apt.conf.d").iterdir():
-        if "Acquire::" in settings.read_text():  # proxies, and what mirrors need
-            shutil.copy(settings, root / "etc/apt/apt.conf.d")
-    shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
-    (root / "debs").mkdir()
+    return base, sources
+
+
+def _memory_for_roots():
+    """Whether this machine can spare the memory for a root in which all is built."""
+    available = re.search(r"(?m)^MemAvailable: +(\d+) kB", pathlib.Path("/proc/meminfo").read_text())
+    return int(available[1]) >= 12 << 20
+
+
+class Root:
+    """A minimal Debian of its own, with this machine's network, package sources and trust in
+    certificates. Commands run in namespaces for mounts and processes, which end with them."""
+
+    def __init__(self, path):
+        self.path = path  # where this process finds it
+        self._inside = path  # where it is in the mounts of _holder
+        self._holder = None
+
+    @classmethod
+    def make(cls, folder, release, name, in_memory=False):
+        """Lays it in folder/name, in place of what is there. `in_memory`: if there is enough of it, which
+        spares a disk some hundred thousand files; it is gone with this process, however that ends."""
+        base, sources = _base(folder, release)
+        root = cls(folder / name)
+        root.remove()
+        if in_memory and _memory_for_roots():
+            root._hold()
+        run(["cp", "-aT", base, root.path])
+        etc = root.path / "etc"
+        (etc / "apt/sources.list").write_text(
+            "".join(f"deb {uri} {codename} {component}\n" for uri, codename, component in sources))
+        for settings in pathlib.Path("/etc/apt/apt.conf.d").iterdir():
+            if "Acquire::" in settings.read_text():  # proxies, and what mirrors need
+                shutil.copy(settings, etc / "apt/apt.conf.d")
+        shutil.copy("/etc/resolv.conf", etc / "resolv.conf")
+        # Taken into its list of certificates when the package ca-certificates is installed.
+        authorities = pathlib.Path("/usr/local/share/ca-certificates")
+        if authorities.exists():
+            shutil.copytree(authorities, root.path / authorities.relative_to("/"), dirs_exist_ok=True)
+        # It runs when the CPUs are idle alone, and a machine isn't up before it has.
+        (etc / "systemd/system").mkdir(parents=True, exist_ok=True)
+        (etc / "systemd/system/e2scrub_reap.service").symlink_to("/dev/null")
+        # Nobody needs this root after the machine has crashed.
+        (etc / "dpkg/dpkg.cfg.d/unsafe-io").write_text("force-unsafe-io\n")
+        return root
+
+    def _hold(self):
+        """A process of its own holds the memory, in mounts that nobody else sees."""
+        self._inside.mkdir()
+        self._holder = subprocess.Popen(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-euc",
+             'mount -t tmpfs -o size=16g,mode=755 tmpfs "$1"; echo held; exec sleep infinity', "sh",
+             self._inside],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, preexec_fn=_die_with_parent)
+        if self._holder.stdout.readline() != "held\n":
+            raise MachineError(f"there is no tmpfs in {self._inside}")
+        self.path = pathlib.Path(f"/proc/{self._holder.pid}/root{self._inside}")
+
+    def remove(self):
+        if self._holder:
+            self._holder.kill()
+            self._holder.wait()
+            self._holder.stdout.close()
+        if any(line.split()[1].startswith(f"{self._inside}/")
+               for line in pathlib.Path("/proc/mounts").read_text().splitlines()):
+            raise MachineError(f"something is mounted in {self._inside}; unmount it first")
+        shutil.rmtree(self._inside, ignore_errors=True)
+
+    def command(self, args, binds=()):
+        """The command on this machine that runs `args` in the root. `binds` are (folder of this machine,
+        where it is in the root)."""
+        script = ["root=$1; shift", 'mount --bind "$root" "$root"', 'mount -t proc proc "$root/proc"',
+                  'mount -t sysfs sysfs "$root/sys"', 'mount --rbind /dev "$root/dev"',
+                  'mount -t tmpfs tmpfs "$root/run"']
+        for here, there in binds:
+            there = f'"$root"/{shlex.quote(str(there).lstrip("/"))}'
+            script.append(f"mkdir -p {there}; mount --bind {shlex.quote(str(here))} {there}")
+        script.append('exec chroot "$root" "$@"')
+        enter = ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", "--"] if self._holder else []
+        return [*enter, "unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child",
+                "sh", "-euc", "\n".join(script), "sh", str(self._inside), *map(str, args)]
+
+    def run(self, *args, env=None, binds=(), check=True, timeout=300):
+        return run(self.command(args, binds), env={**ENVIRONMENT, **(env or {})}, check=check,
+                   timeout=timeout)
+
+
+def make_root(folder, packages, release):
+    """A root with these .deb files installed, and whatever they depend on; nothing more (no recommended
+    packages), so that what they don't name is missing."""
+    root = Root.make(folder, release, f"root-{SUITES[release]}")
+    (root.path / "debs").mkdir()
     for package in packages:
-        shutil.copy(package, root / "debs")
-    in_root(root, "apt-get", "update", "-qq", timeout=300)
-    in_root(root, "sh", "-c", "apt-get install -y -qq --no-install-recommends /debs/*.deb", timeout=600)
+        shutil.copy(package, root.path / "debs")
+    root.run("apt-get", "update", "-qq")
+    root.run("sh", "-c", "apt-get install -y -qq --no-install-recommends /debs/*.deb", timeout=600)
     return root
 
 
@@ -93,7 +179,7 @@ class Machine:
 
     def __init__(self, root, prepare=None, state="running"):
         """prepare(machine) writes to machine.root before it boots, to `state` as systemctl calls it."""
-        self._root = root
+        self._root = root.path
         self._prepare = prepare
         self._state = state
         self._stack = contextlib.ExitStack()

@@ -5,17 +5,21 @@ SOTTO_FLOOD_PACKETS (300000) and SOTTO_FLOOD_PPS (30000) set how many; SOTTO_FLO
 """
 
 import os
+import pathlib
 import secrets
+import sys
 import time
 
-import relays
-from loadgen import Calls, check_clean
-from netns_test import LabTest, main
-from packets import ping
-from turn import ChannelData, Client
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-PACKETS = int(os.environ.get("SOTTO_FLOOD_PACKETS", "60000" if relays.SANITIZED else "300000"))
-PPS = int(os.environ.get("SOTTO_FLOOD_PPS", "6000" if relays.SANITIZED else "30000"))
+from lab.environment import BIN, SANITIZED
+from lab.loadgen import Calls, check_clean
+from lab.packets import ping
+from lab.test_case import LabTest, main
+from lab.turn import ChannelData, Client
+
+PACKETS = int(os.environ.get("SOTTO_FLOOD_PACKETS", "60000" if SANITIZED else "300000"))
+PPS = int(os.environ.get("SOTTO_FLOOD_PPS", "6000" if SANITIZED else "30000"))
 SEED = int(os.environ.get("SOTTO_FLOOD_SEED", secrets.randbelow(1 << 32)))
 CALLS, CALL_PPS = 10, 1000
 MAX_GROWTH_KIB = 4096
@@ -39,7 +43,7 @@ class Flood(LabTest):
         for host in (self.alice, self.bob, self.lab.router):
             for ip in host.ip.values():
                 arguments += ["--spare", ip]
-        return self.mallory.start(relays.BIN / "sotto-flood", *arguments)
+        return self.mallory.start(BIN / "sotto-flood", *arguments)
 
     def test_calls_lose_nothing_and_the_relay_does_not_grow(self):
         print(f"seed {SEED}")
@@ -66,7 +70,7 @@ class Flood(LabTest):
         self.relay.check_alive()
         growth = self.relay.process.memory_kib() - before
         print(f"memory: {before} KiB before, {growth} KiB more after")
-        if not relays.SANITIZED:  # a sanitizer keeps what was freed
+        if not SANITIZED:  # a sanitizer keeps what was freed
             self.assertLess(growth, MAX_GROWTH_KIB)
         a.send_channel(0x4001, b"still here")
         while (received := b.receive()) is not None and received != ChannelData(0x4002, b"still here"):

@@ -1,12 +1,16 @@
 """Nobody gets into a conversation that isn't theirs, and nobody learns who is on the other side."""
 
 import ipaddress
+import pathlib
+import sys
 import unittest
 
-import relays
-from capture import Capture
-from netns_test import LabTest, main
-from turn import ChannelData, Client, DataIndication, TurnError, time_limited
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
+from lab import relays
+from lab.capture import Capture
+from lab.test_case import LabTest, main
+from lab.turn import ChannelData, Client, DataIndication, TurnError, time_limited
 
 
 class Isolation(LabTest):

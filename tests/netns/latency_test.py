@@ -6,13 +6,17 @@ nothing else to do, SOTTO_LATENCY_STRICT=1 also demands that sotto-relayd's p99 
 """
 
 import os
+import pathlib
 import statistics
+import sys
 import unittest
 
-import relays
-from loadgen import Calls, check_clean
-from netns_test import LabTest, main
-from relays import start_coturn
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
+from lab import relays
+from lab.loadgen import Calls, check_clean
+from lab.relays import start_coturn
+from lab.test_case import LabTest, main
 
 CALLS, PPS = 50, 20_000
 SECONDS = float(os.environ.get("SOTTO_LATENCY_SECONDS", "5"))

@@ -1,11 +1,15 @@
 """The relay starts, ends and starts again; clients that were there come back."""
 
+import pathlib
+import sys
 import unittest
 
-import relays
-from lab import wait_for
-from netns_test import LabTest, main
-from turn import ChannelData, Client, TurnError
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
+from lab import relays
+from lab.processes import wait_for
+from lab.test_case import LabTest, main
+from lab.turn import ChannelData, Client, TurnError
 
 
 class Lifecycle(LabTest):

@@ -1,10 +1,14 @@
 """Next hops come and go: calls go on when a neighbour or the gateway changes its MAC address."""
 
+import pathlib
+import sys
 import time
 
-from lab import LabError, wait_for
-from netns_test import LabTest, main
-from turn import ChannelData, Client
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
+from lab.processes import LabError, wait_for
+from lab.test_case import LabTest, main
+from lab.turn import ChannelData, Client
 
 # A neighbour that only listens can't tell anybody of its new address: the relay finds out when it
 # probes (RFC 4861: reachable for at most 45 s, then 5 s of delay and three probes).

@@ -1,13 +1,17 @@
 """What happens to single packets on their way: fragments, packets too large, errors from peers."""
 
+import pathlib
 import socket
 import struct
+import sys
 
-import packets
-from capture import Capture
-from lab import wait_for
-from netns_test import LabTest, main
-from turn import DONT_FRAGMENT, ChannelData, Client, DataIndication, IcmpIndication
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
+from lab import packets
+from lab.capture import Capture
+from lab.processes import wait_for
+from lab.test_case import LabTest, main
+from lab.turn import DONT_FRAGMENT, ChannelData, Client, DataIndication, IcmpIndication
 
 IP_MTU_DISCOVER, IP_PMTUDISC_DO, IP_MTU = 10, 2, 14
 IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DO, IPV6_MTU = 23, 2, 24

@@ -1,9 +1,14 @@
 """The relay is a host on its network: it answers ARP, neighbour discovery and echo requests for its
 own addresses, and for no others."""
 
-from netns_test import LabTest, main
-from packets import ping
-import relays
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
+from lab import relays
+from lab.packets import ping
+from lab.test_case import LabTest, main
 
 
 class Reachability(LabTest):

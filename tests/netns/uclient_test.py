@@ -1,10 +1,15 @@
 """coturn's own client and peer, which know nothing of Sotto, lose nothing through it."""
 
+import pathlib
 import re
 import subprocess
+import sys
 
-from netns_test import LabTest, main
-from relays import BIN, PASSWORD, USER
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
+from lab.environment import BIN
+from lab.relays import PASSWORD, USER
+from lab.test_case import LabTest, main
 
 # Name: arguments of turnutils_uclient; {4} and {6} are the peer's addresses.
 MODES = {

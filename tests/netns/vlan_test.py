@@ -3,10 +3,13 @@
 import pathlib
 import sys
 
-from lab import wait_for
-from netns_test import LabTest, main
-from packets import ping
-from turn import ChannelData, Client
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
+from lab import vlan_trunk
+from lab.packets import ping
+from lab.processes import wait_for
+from lab.test_case import LabTest, main
+from lab.turn import ChannelData, Client
 
 VLAN = 7
 
@@ -23,8 +26,7 @@ class Vlan(LabTest):
             host = make(name, number, queues)
             trunk = cls.lab.router
             trunk.run("ip", "link", "set", name, "nomaster")
-            shim = trunk.start(sys.executable, pathlib.Path(__file__).with_name("vlan_trunk.py"),
-                               name, "trunk0", str(VLAN))
+            shim = trunk.start(sys.executable, vlan_trunk.__file__, name, "trunk0", VLAN)
             wait_for("the trunk", 5, lambda: "forwarding" in shim.output())
             trunk.run("ip", "link", "set", "trunk0", "master", "lan", "up")
             return host

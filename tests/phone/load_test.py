@@ -5,13 +5,13 @@ import pathlib
 import sys
 import unittest
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "netns"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-from lab import Lab, run  # noqa: E402
-from netns_test import main  # noqa: E402
-from relays import BIN  # noqa: E402
-from signalds import start_signald  # noqa: E402
+from lab.environment import BIN
+from lab.network import Lab
+from lab.processes import run
+from lab.signalds import start_signald
+from lab.test_case import main
 
 
 class SignalingLoad(unittest.TestCase):

@@ -8,15 +8,15 @@ import tempfile
 import time
 import unittest
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "netns"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-from capture import Capture  # noqa: E402
-from lab import run  # noqa: E402
-from netns_test import LabTest, main  # noqa: E402
-from phones import Phone  # noqa: E402
-from relays import BIN  # noqa: E402
-from signalds import make_ca, start_signald  # noqa: E402
+from lab.capture import Capture
+from lab.certificates import make_authority
+from lab.environment import BIN
+from lab.phones import Phone
+from lab.processes import run
+from lab.signalds import start_signald
+from lab.test_case import LabTest, main
 
 RING_S = 4
 FAILED, BAD_COMMAND_LINE, NOT_ANSWERED = 1, 2, 3
@@ -334,8 +334,8 @@ class PhoneTest(LabTest):
     def test_wrong_ca_is_refused(self):
         folder = self.lab.path / "other-ca"
         folder.mkdir(exist_ok=True)
-        ca = make_ca(folder, ["192.0.2.99"])
-        for wrong, words in ((ca, "certificate that can't be trusted"),
+        make_authority(folder)
+        for wrong, words in ((folder / "ca.crt", "certificate that can't be trusted"),
                              ("/nonexistent", "/nonexistent")):
             said = self.phone("a", ca=wrong).run("register", code=FAILED)
             self.assertIn(words, said.one("error")["text"])

@@ -7,12 +7,10 @@ import subprocess
 import sys
 import unittest
 
-HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-sys.path.insert(0, str(HERE.parent / "netns"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-from netns_test import main  # noqa: E402
-from relays import BIN  # noqa: E402
+from lab.environment import BIN, ROOT
+from lab.test_case import main
 
 
 def quickstart(*flags):

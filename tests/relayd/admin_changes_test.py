@@ -9,12 +9,12 @@ import pathlib
 import stat
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "netns"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from admin import Admin, grpc
-from netns_test import LabTest, main
-from relays import PASSWORD, SECRET, USER
-from turn import Client, TurnError
+from lab.relays import PASSWORD, SECRET, USER
+from lab.test_case import LabTest, main
+from lab.turn import Client, TurnError
 
 NOBODY = 65534
 

@@ -5,13 +5,13 @@ import pathlib
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "netns"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from admin import Admin, admin_pb, grpc
-from lab import wait_for
-from netns_test import LabTest, main
-from relays import WORKERS
-from turn import ChannelData, Client, TurnError, time_limited
+from lab.processes import wait_for
+from lab.relays import WORKERS
+from lab.test_case import LabTest, main
+from lab.turn import ChannelData, Client, TurnError, time_limited
 
 CHANNEL_A, CHANNEL_B = 0x4001, 0x4002
 

@@ -9,12 +9,13 @@ import sys
 import threading
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "netns"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from call_control import CallControl, grpc, leg_of
-from lab import wait_for
-from netns_test import LabTest, main
-from turn import ChannelData, Client, DataIndication, TurnError, time_limited
+from lab.certificates import make_authority
+from lab.processes import wait_for
+from lab.test_case import LabTest, main
+from lab.turn import ChannelData, Client, TurnError, time_limited
 
 PYTHON = "/usr/bin/python3"
 CLIENT = pathlib.Path(__file__).with_name("call_control.py")
@@ -193,9 +194,8 @@ class Door(CallControlTest):
         cls.lab.path.chmod(0o755)
         certificates = cls.lab.path / "tls"
         certificates.mkdir()
-        for name, issuer in (("ca", None), ("relay", "ca"), ("signald", "ca"), ("other-ca", None),
-                             ("impostor", "other-ca")):
-            cls.certificate(certificates, name, issuer)
+        make_authority(certificates, "relay", "signald")
+        make_authority(certificates, "impostor", prefix="other-")
         cls.tls = certificates
         cls.relay_options = {"policy": "call", "admin": f"""
 group = "nogroup"
@@ -204,18 +204,6 @@ tls_ca = "{certificates}/ca.crt"
 tls_cert = "{certificates}/relay.crt"
 tls_key = "{certificates}/relay.key"
 """}
-
-    @classmethod
-    def certificate(cls, folder, name, issuer):
-        """NAME.crt and NAME.key, for 127.0.0.1; its own issuer if there is none."""
-        args = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-                "-nodes", "-days", "2", "-subj", f"/CN={name}", "-keyout", folder / f"{name}.key",
-                "-out", folder / f"{name}.crt"]
-        if issuer:
-            args += ["-CA", folder / f"{issuer}.crt", "-CAkey", folder / f"{issuer}.key",
-                     "-addext", "subjectAltName=IP:127.0.0.1",
-                     "-addext", "basicConstraints=critical,CA:false"]
-        subprocess.run([str(a) for a in args], check=True, capture_output=True)
 
     def connect_as(self, uid, gid):
         """The end of a process of that user that connects to the socket."""
@@ -246,7 +234,7 @@ tls_key = "{certificates}/relay.key"
         self.assertIn('realm: "example.org"', answer)
         for what, args in (("no TLS", ()),
                            ("no certificate", ("--ca", self.tls / "ca.crt")),
-                           ("another authority's", self.files("ca", "impostor")),
+                           ("another authority's", self.files("ca", "other-impostor")),
                            ("an issuer's own", self.files("ca", "other-ca"))):
             with self.subTest(what):
                 status, answer = self.over_tcp(*args)

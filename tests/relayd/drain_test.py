@@ -2,21 +2,21 @@
 
 import pathlib
 import signal
-import socket
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "netns"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-import relays
 from admin import Admin, admin_pb, grpc
-from lab import wait_for
-from loadgen import Calls, check_clean
-from netns_test import LabTest, main
-from turn import ChannelData, Client, TurnError, time_limited
+from lab.daemons import NotifySocket
+from lab.environment import SANITIZED
+from lab.loadgen import Calls, check_clean
+from lab.processes import wait_for
+from lab.test_case import LabTest, main
+from lab.turn import ChannelData, Client, TurnError, time_limited
 
 CALLS = 100
-PPS = 1_000 if relays.SANITIZED else 4_000
+PPS = 1_000 if SANITIZED else 4_000
 State = admin_pb.Status
 
 
@@ -165,19 +165,16 @@ class Sigterm(DrainTest):
         self.assertEqual(self.refusal(), 508)
         a.refresh(0)
         b.refresh(0)
-        self.assertEqual(self.relay.process.wait(5), 0, self.relay.log_tail())
+        self.assertEqual(self.relay.process.wait(5), 0, self.relay.process.tail())
         self.assertIn("The relay drains before it ends.", self.relay.process.output())
 
     def test_the_service_manager_is_told_to_wait(self):
-        manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        manager = NotifySocket(self.lab.path / "relay.notify")
         self.addCleanup(manager.close)
-        manager.settimeout(5)
-        manager.bind(str(self.lab.path / "relay.notify"))
-        (self.lab.path / "relay.notify").chmod(0o666)
         self.call()
         self.terminate()
         for _ in range(3):
-            told = dict(line.split("=", 1) for line in manager.recv(4096).decode().splitlines())
+            told = dict(line.split("=", 1) for line in manager.receive(5).splitlines())
             self.assertEqual(told["STOPPING"], "1")
             self.assertRegex(told["STATUS"], r"^draining: 2 allocations left, \d+ s at most$")
             self.assertGreater(int(told["EXTEND_TIMEOUT_USEC"]), 3_000_000)
@@ -187,14 +184,14 @@ class Sigterm(DrainTest):
         self.terminate()
         begin = time.monotonic()
         self.relay.process.signal(signal.SIGTERM)
-        self.assertEqual(self.relay.process.wait(20 if relays.SANITIZED else 5), 0)
-        self.assertLess(time.monotonic() - begin, 20 if relays.SANITIZED else 4)
+        self.assertEqual(self.relay.process.wait(20 if SANITIZED else 5), 0)
+        self.assertLess(time.monotonic() - begin, 20 if SANITIZED else 4)
 
     def test_nothing_to_wait_for(self):
         begin = time.monotonic()
         self.relay.process.signal(signal.SIGTERM)
         self.assertEqual(self.relay.process.wait(20), 0)
-        self.assertLess(time.monotonic() - begin, 20 if relays.SANITIZED else 4)
+        self.assertLess(time.monotonic() - begin, 20 if SANITIZED else 4)
 
     def test_it_ends_at_the_deadline_which_a_reload_may_change(self):
         self.config.write_text(self.text.replace("drain_s = 60", "drain_s = 2"))

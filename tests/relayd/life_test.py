@@ -7,20 +7,37 @@ import pathlib
 import signal
 import socket
 import subprocess
+import sys
 import time
 import unittest
 
-import relayd_process
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
+from lab.daemons import Daemon, Folder
+from lab.environment import BIN
+from lab.processes import run
+from lab.test_case import main
+from minimal import config
 
 
 def ip(*args, check=True):
     return subprocess.run(["ip", *args], check=check, capture_output=True, text=True).stdout
 
 
-@unittest.skipUnless(os.geteuid() == 0, "needs root")
+def thread_fields(daemon, *fields):
+    """The given fields of /proc/PID/status, for each thread."""
+    threads = {}
+    for thread in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir():
+        lines = dict(line.split(":\t", 1) for line in (thread / "status").read_text().splitlines()
+                     if ":\t" in line)
+        threads[f"{thread.name} {lines['Name']}"] = {f: lines[f].strip() for f in fields}
+    return threads
+
+
 class Life(unittest.TestCase):
     def setUp(self):
-        self.folder = relayd_process.Folder()
+        self.folder = Folder("relayd.toml")
+        self.folder.path.chmod(0o755)  # a relay that has become another user reaches it
         self.addCleanup(self.folder.cleanup)
         self.namespace = f"sotto-life-{os.getpid()}"
         ip("netns", "add", self.namespace)
@@ -58,19 +75,13 @@ class Life(unittest.TestCase):
         self.assertEqual(set(files) - set(files_before), set())
 
     def start(self, text, name="relayd.toml"):
-        daemon = relayd_process.Daemon(
-            self.relayd, self.folder.write(text, name), self.namespace, self.folder
-        )
+        daemon = Daemon("sotto-relayd", self.folder.write(text, name), netns=self.namespace)
         self.addCleanup(daemon.cleanup)
         return daemon
 
     def run_to_failure(self, text):
-        done = relayd_process.run(
-            self.relayd,
-            "--config",
-            self.folder.write(text),
-            prefix=("ip", "netns", "exec", self.namespace),
-        )
+        done = run(["ip", "netns", "exec", self.namespace, BIN / "sotto-relayd", "--config",
+                    self.folder.write(text)], check=False)
         self.assertEqual(done.returncode, 2, done.stderr)
         # Log lines begin with the time; what remains is the sentence.
         sentences = [l for l in done.stderr.splitlines() if not l.startswith("20")]
@@ -79,9 +90,8 @@ class Life(unittest.TestCase):
         return sentences[0]
 
     def assert_unprivileged(self, daemon, kept_by_main=False):
-        threads = daemon.thread_fields(
-            "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "Tgid"
-        )
+        threads = thread_fields(daemon, "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs",
+                                "Seccomp", "Tgid")
         self.assertGreaterEqual(len(threads), 2)
         for name, thread in threads.items():
             with self.subTest(thread=name):
@@ -94,7 +104,7 @@ class Life(unittest.TestCase):
                 self.assertEqual(thread["Seccomp"], "2")
 
     def serve_and_end(self, vdev, workers=1, kept_by_main=False, more=""):
-        daemon = self.start(relayd_process.config(vdev, workers) + more)
+        daemon = self.start(config(vdev, workers) + more)
         self.assertIn("STATUS=", daemon.wait_notified("READY=1"))
         self.assert_unprivileged(daemon, kept_by_main)
         if "net_tap" in vdev:
@@ -107,9 +117,9 @@ class Life(unittest.TestCase):
             capture_output=True,
             text=True,
         )
-        self.assertEqual(ping.returncode, 0, ping.stdout + daemon.read_log())
-        self.assertEqual(daemon.end(), 0, daemon.read_log())
-        daemon.wait_notified("STOPPING=1", timeout=1)
+        self.assertEqual(ping.returncode, 0, ping.stdout + daemon.output())
+        self.assertEqual(daemon.end(), 0, daemon.output())
+        daemon.wait_notified("STOPPING=1", seconds=1)
         if "net_tap" in vdev:
             self.ip("address", "add", "192.0.2.1/24", "dev", "host0")
         self.assert_nothing_left()
@@ -129,11 +139,11 @@ class Life(unittest.TestCase):
                 self.serve_and_end("net_af_xdp0,iface=relay0", kept_by_main=True, more=more)
 
     def test_another_user(self):
-        text = relayd_process.config("net_af_packet0,iface=relay0") + '[process]\nuser = "nobody"\n'
+        text = config("net_af_packet0,iface=relay0") + '[process]\nuser = "nobody"\n'
         daemon = self.start(text)
         daemon.wait_notified("READY=1")
         self.assert_unprivileged(daemon)
-        for thread in daemon.thread_fields("Uid", "Gid").values():
+        for thread in thread_fields(daemon, "Uid", "Gid").values():
             self.assertNotIn("0", thread["Uid"].split() + thread["Gid"].split())
         self.assertEqual(daemon.end(signal.SIGINT), 0)
         self.assert_nothing_left()
@@ -143,7 +153,7 @@ class Life(unittest.TestCase):
         for vdev, kept_by_main in (("net_af_packet0,iface=relay0", False),
                                    ("net_af_xdp0,iface=relay0", True)):
             with self.subTest(vdev):
-                text = relayd_process.config(vdev) + (
+                text = config(vdev) + (
                     f'[process]\nuser = "nobody"\n[admin]\nsocket = "{path}"\n'
                 )
                 os.chown(self.folder.path, 65534, 65534)
@@ -157,22 +167,22 @@ class Life(unittest.TestCase):
                     settings = client.recv(9)  # gRPC has it, on whatever thread
                     self.assertEqual(settings[3:4], b"\4")
                     self.assert_unprivileged(daemon, kept_by_main)
-                    names = " ".join(daemon.thread_fields("Tgid"))
+                    names = " ".join(thread_fields(daemon, "Tgid"))
                     self.assertIn("sotto-admin", names)
-                    self.assertEqual(daemon.end(), 0, daemon.read_log())
-                self.assertNotIn("will stay behind", daemon.read_log())
+                    self.assertEqual(daemon.end(), 0, daemon.output())
+                self.assertNotIn("will stay behind", daemon.output())
                 self.assertFalse(path.exists())
                 self.assert_nothing_left()
 
     def test_unknown_admin_group(self):
-        text = relayd_process.config("net_null0") + (
+        text = config("net_null0") + (
             f'[admin]\nsocket = "{self.folder.path}/admin.sock"\ngroup = "no-such-group-here"\n'
         )
         self.assertIn("there is no group no-such-group-here", self.run_to_failure(text))
 
     def test_admin_files_that_are_no_certificates(self):
         path = self.folder.write("not PEM", "file.pem")
-        text = relayd_process.config("net_null0") + (
+        text = config("net_null0") + (
             f'[admin]\nlisten = "127.0.0.1:9640"\ntls_ca = "{path}"\ntls_cert = "{path}"\n'
             f'tls_key = "{path}"\n'
         )
@@ -180,24 +190,24 @@ class Life(unittest.TestCase):
                       self.run_to_failure(text))
 
     def test_json_log_and_reload(self):
-        text = relayd_process.config("net_af_packet0,iface=relay0") + '[log]\nformat = "json"\n'
+        text = config("net_af_packet0,iface=relay0") + '[log]\nformat = "json"\n'
         daemon = self.start(text)
         daemon.wait_notified("READY=1")
         self.folder.write(text.replace('"json"', '"json"\nlevel = "debug"').replace("1000", "999"))
-        daemon.process.send_signal(signal.SIGHUP)
-        daemon.wait_notified("READY=1", timeout=10)
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_notified("READY=1", seconds=10)
         self.folder.write("nonsense")
-        daemon.process.send_signal(signal.SIGHUP)
-        daemon.wait_notified("READY=1", timeout=10)
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_notified("READY=1", seconds=10)
         self.assertEqual(daemon.end(), 0)
-        lines = [json.loads(line) for line in daemon.read_log().splitlines()]
+        lines = [json.loads(line) for line in daemon.output().splitlines()]
         self.assertIn("[dataplane] max_allocations", [line.get("key") for line in lines])
         self.assertIn("The configuration is reloaded.", [line["message"] for line in lines])
         self.assertTrue(any("isn't TOML" in line.get("error", "") for line in lines))
-        self.assertNotIn("a-long-secret", daemon.read_log())
+        self.assertNotIn("a-long-secret", daemon.output())
 
     def test_second_relay_on_the_interface_is_refused(self):
-        text = relayd_process.config("net_af_packet0,iface=relay0")
+        text = config("net_af_packet0,iface=relay0")
         daemon = self.start(text)
         daemon.wait_notified("READY=1")
         self.before = self.leftovers()
@@ -208,70 +218,69 @@ class Life(unittest.TestCase):
 
     def test_second_relay_on_the_admin_socket_is_refused(self):
         admin = f'[admin]\nsocket = "{self.folder.path}/admin.sock"\n'
-        daemon = self.start(relayd_process.config("net_af_packet0,iface=relay0") + admin)
+        daemon = self.start(config("net_af_packet0,iface=relay0") + admin)
         daemon.wait_notified("READY=1")
         self.before = self.leftovers()
         self.assertIn(
-            "admin.sock is in use", self.run_to_failure(relayd_process.config("net_null0") + admin)
+            "admin.sock is in use", self.run_to_failure(config("net_null0") + admin)
         )
         self.assertEqual(daemon.end(), 0)
 
     def test_killed_relay_blocks_no_other(self):
         for vdev in ("net_af_packet0,iface=relay0", "net_tap0,iface=tap0"):
-            daemon = self.start(relayd_process.config(vdev))
+            daemon = self.start(config(vdev))
             daemon.wait_notified("READY=1")
-            daemon.process.kill()
-            daemon.process.wait()
+            daemon.kill()
             self.assert_nothing_left()
-            daemon = self.start(relayd_process.config(vdev))
+            daemon = self.start(config(vdev))
             daemon.wait_notified("READY=1")
             self.assertEqual(daemon.end(), 0)
 
     def test_missing_port(self):
-        text = relayd_process.config("net_null0").replace('port = "net_null0"', 'port = "eth7"')
+        text = config("net_null0").replace('port = "net_null0"', 'port = "eth7"')
         error = self.run_to_failure(text)
         self.assertIn("port eth7 does not exist; there are net_null0;", error)
 
     def test_missing_interface(self):
-        error = self.run_to_failure(relayd_process.config("net_af_packet0,iface=none0"))
+        error = self.run_to_failure(config("net_af_packet0,iface=none0"))
         self.assertIn("port net_af_packet0 does not exist", error)
         self.assertIn("No such device", error)
 
     def test_missing_pci_device(self):
-        text = relayd_process.config("net_null0").replace('"net_null0"', '"0000:7f:00.0"')
+        text = config("net_null0").replace('"net_null0"', '"0000:7f:00.0"')
         self.assertIn("bind the NIC to vfio-pci", self.run_to_failure(text))
 
     def test_interface_that_is_down(self):
         self.ip("link", "set", "relay0", "down")
         self.before = self.leftovers()
-        error = self.run_to_failure(relayd_process.config("net_af_packet0,iface=relay0"))
+        error = self.run_to_failure(config("net_af_packet0,iface=relay0"))
         self.assertIn("interface relay0 is down; ip link set relay0 up", error)
 
     def test_too_few_queues(self):
-        error = self.run_to_failure(relayd_process.config("net_af_packet0,iface=relay0", workers=2))
+        error = self.run_to_failure(config("net_af_packet0,iface=relay0", workers=2))
         self.assertIn("has 1 queue, but 2 workers need one each; add qpairs=2", error)
 
     def test_eal_arguments_that_mean_nothing(self):
-        text = relayd_process.config("net_null0").replace("--no-pci", "--no-such-option")
+        text = config("net_null0").replace("--no-pci", "--no-such-option")
         self.assertIn("DPDK's EAL can't start", self.run_to_failure(text))
 
     def test_address_that_the_kernel_has(self):
         self.ip("address", "add", "192.0.2.10/24", "dev", "relay0")
-        error = self.run_to_failure(relayd_process.config("net_af_packet0,iface=relay0"))
+        error = self.run_to_failure(config("net_af_packet0,iface=relay0"))
         self.assertIn("address in use: the kernel has 192.0.2.10 on relay0", error)
 
     def test_too_little_memory(self):
-        text = relayd_process.config("net_null0").replace(
+        text = config("net_null0").replace(
             "max_allocations", "memory_mb = 64\nmbufs = 1000000\nmax_allocations"
         )
         self.assertIn("raise [dataplane] memory_mb", self.run_to_failure(text))
 
     def test_unknown_user(self):
-        text = relayd_process.config("net_null0") + '[process]\nuser = "no-such-user-here"\n'
+        text = config("net_null0") + '[process]\nuser = "no-such-user-here"\n'
         self.assertIn("there is no user no-such-user-here", self.run_to_failure(text))
 
     def test_ends_while_it_starts(self):
-        daemon = self.start(relayd_process.config("net_af_packet0,iface=relay0"))
+        daemon = self.start(config("net_af_packet0,iface=relay0"))
         # Its handlers are there from before EAL on; the time before them is too short to hit.
         time.sleep(0.3)
         self.assertIn(daemon.end(), (0, -signal.SIGTERM))
@@ -279,4 +288,4 @@ class Life(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    relayd_process.main()
+    main()

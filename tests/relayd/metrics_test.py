@@ -7,18 +7,17 @@ import sys
 import time
 from http.client import HTTPConnection
 
-TESTS = pathlib.Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS / "netns"), str(TESTS / "deploy")]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-import relays
-from lab import wait_for
-from loadgen import Calls
-from netns_test import LabTest, main
-from prometheus import DEPLOY, Deployed, Exposition
-from turn import Client, TurnError
+from lab.environment import SANITIZED
+from lab.loadgen import Calls
+from lab.processes import wait_for
+from lab.prometheus import DEPLOY, Deployed, Exposition
+from lab.test_case import LabTest, main
+from lab.turn import Client, TurnError
 
 RELAYD, PROMETHEUS = ("127.0.0.1", 9641), ("127.0.0.1", 9090)
-PPS = 200 if relays.SANITIZED else 2000
+PPS = 200 if SANITIZED else 2000
 
 
 class MetricsTest(Exposition, LabTest):

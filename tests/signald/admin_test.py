@@ -8,14 +8,19 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import time
+import unittest
 
-from operated import (NOT_FOUND, NO_ANSWER, REFUSED, SANITIZED, SOTTOCTL, OperatedTest, free_port,
-                      make_authority, main)
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-import websocket_client
-from device import (ACCEPT_CALL, CALL_ENDED, CALL_PLACED, CALL_STOPPED, EPOCH_S, GET_KEYS,
-                    INCOMING_CALL, REVOKE_TOKENS, Device, EpochKey, decode, epoch_now, one)
+from lab.certificates import make_authority
+from lab.device import (ACCEPT_CALL, CALL_ENDED, CALL_PLACED, CALL_STOPPED, EPOCH_S, GET_KEYS,
+                        INCOMING_CALL, REVOKE_TOKENS, Device, EpochKey, epoch_now)
+from lab.environment import SANITIZED
+from lab.protobuf import decode, one
+from lab.websocket import Closed
+from operated import NOT_FOUND, NO_ANSWER, REFUSED, SOTTOCTL, OperatedTest, free_port
 
 BLOCKED, STOPPING, IDENTITY = 4403, 1001, 4401
 
@@ -128,7 +133,7 @@ class Look(OperatedTest):
         self.ctl("tokens", "inspect", "nobody", token.hex(), code=NOT_FOUND)
         self.assertIn("it is none", self.ctl("tokens", "inspect", "bob", "02" + token.hex()[2:],
                                              code=REFUSED).stderr)
-        self.assertNotIn(token.hex(), self.daemon.read_log())
+        self.assertNotIn(token.hex(), self.daemon.output())
 
     def test_epochs(self):
         self.ctl("epochs", "bob", code=NOT_FOUND)
@@ -152,7 +157,7 @@ class Look(OperatedTest):
         dora.connect(self.daemon)
         self.addCleanup(dora.close)
         self.assertEqual(one(dora.welcome, 3), b"dora")
-        self.assertNotIn(identity, self.daemon.read_log())
+        self.assertNotIn(identity, self.daemon.output())
 
     def test_what_both_daemons_have(self):
         self.assertIn(str(self.socket), self.table("config", "show"))
@@ -189,7 +194,7 @@ class Ends(OperatedTest):
         for process in (*asking, scraping):
             process.wait(30)  # as it has no answer any more
         self.assertFalse(self.socket.exists())
-        self.assertNotIn(" error ", self.daemon.read_log())
+        self.assertNotIn(" error ", self.daemon.output())
 
 
 class Block(OperatedTest):
@@ -198,7 +203,7 @@ class Block(OperatedTest):
         self.start("[calls]\nring_s = 2\n")
 
     def refused(self, account, **options):
-        with self.assertRaises(websocket_client.Closed) as refused:
+        with self.assertRaises(Closed) as refused:
             self.device(account, **options)
         return refused.exception.code
 
@@ -305,8 +310,8 @@ class Reached(OperatedTest):
         self.assertEqual(pwd.getpwnam("nobody").pw_gid, self.socket.stat().st_gid)
 
     def test_tcp_needs_a_certificate_of_the_authority(self):
-        make_authority(self.folder.path)
-        make_authority(self.folder.path, "other-")
+        make_authority(self.folder.path, "server", "operator")
+        make_authority(self.folder.path, "server", "operator", prefix="other-")
         port = free_port()
         self.start(f'listen = "127.0.0.1:{port}"\ntls_ca = "{self.folder.path}/ca.crt"\n'
                    f'tls_cert = "{self.folder.path}/server.crt"\n'
@@ -364,4 +369,4 @@ for name in sorted(re.findall(rb"[a-z0-9]+(?:\.[a-z0-9]+)+\.[A-Z][A-Za-z]+", ans
 """
 
 if __name__ == "__main__":
-    main()
+    unittest.main(verbosity=2)

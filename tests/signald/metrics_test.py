@@ -6,17 +6,18 @@ import shutil
 import subprocess
 import sys
 import time
+import unittest
 import urllib.error
 import urllib.request
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "deploy"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-from operated import OperatedTest, free_port, main
-from prometheus import DEPLOY, Deployed, Exposition
-
-from device import (ACCEPT_CALL, CALL_ENDED, DECLINE_CALL, HANG_UP, INCOMING_CALL, EpochKey,
-                    Device)
-from websocket_client import Closed
+from lab.certificates import make_key
+from lab.device import (ACCEPT_CALL, CALL_ENDED, DECLINE_CALL, HANG_UP, INCOMING_CALL, Device,
+                        EpochKey)
+from lab.prometheus import DEPLOY, Deployed, Exposition
+from lab.websocket import Closed
+from operated import OperatedTest, free_port
 
 RING_S = 1
 
@@ -123,8 +124,7 @@ class Scrapes(MetricsTest):
 
     def make_key(self):
         path = self.folder.path / "stranger.pem"
-        subprocess.run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt",
-                        "ec_paramgen_curve:P-256", "-out", path], check=True, capture_output=True)
+        make_key(path)
         return path
 
     def test_nobody_adds_a_series_and_no_name_is_told(self):
@@ -199,4 +199,4 @@ class Prometheus(Deployed, MetricsTest):
 if __name__ == "__main__":
     if shutil.which("promtool") is None or shutil.which("prometheus") is None:
         sys.exit("This needs Debian's package prometheus: deploy/install-deps.sh test.")
-    main()
+    unittest.main(verbosity=2)

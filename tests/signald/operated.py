@@ -1,23 +1,15 @@
 """A sotto-signald with its operator's side open, and sottoctl to drive it."""
 
 import json
-import os
-import pathlib
-import signal
 import socket
 import subprocess
-import sys
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "signaling"))
+from lab import loopback
+from lab.device import PUT_EPOCH_KEY, Device
+from lab.environment import BIN
 
-import signald_process
-from device import Device, PUT_EPOCH_KEY
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BIN = pathlib.Path(os.environ["SOTTO_BIN"])
 SOTTOCTL = BIN / "sottoctl"
-SANITIZED = bool(os.environ.get("SOTTO_SANITIZED"))
 DONE, REFUSED, USAGE, NO_ANSWER, NOT_FOUND = range(5)
 
 
@@ -31,16 +23,19 @@ class OperatedTest(unittest.TestCase):
     """Each test has a folder; start() makes the daemon."""
 
     def setUp(self):
-        self.folder = signald_process.Folder()
+        self.folder = loopback.Folder()
         self.addCleanup(self.folder.cleanup)
         self.socket = self.folder.path / "admin.sock"
         self.text = self.folder.config() + f'[admin]\nsocket = "{self.socket}"\n'
 
     def start(self, more=""):
         self.text += more
-        self.daemon = signald_process.Daemon(self.signald, self.folder.write(self.text), self.folder)
-        self.addCleanup(self.daemon.cleanup)
+        self._run()
         return self.daemon
+
+    def _run(self):
+        self.daemon = loopback.Server(self.folder.write(self.text), self.folder)
+        self.addCleanup(self.daemon.cleanup)
 
     def device(self, account, **options):
         device = Device(self.daemon, account, **options)
@@ -68,25 +63,4 @@ class OperatedTest(unittest.TestCase):
     def restart(self):
         self.assertEqual(self.daemon.end(), 0)
         self.daemon.cleanup()
-        self.daemon = signald_process.Daemon(self.signald, self.folder.write(self.text), self.folder)
-        self.addCleanup(self.daemon.cleanup)
-
-    def hang_up(self):
-        self.daemon.process.send_signal(signal.SIGHUP)
-
-
-def make_authority(folder, prefix=""):
-    """An authority, and certificates of it for the server and for operators."""
-    for name, issuer in (("ca", None), ("server", "ca"), ("operator", "ca")):
-        args = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                "-days", "30", "-subj", f"/CN={name}", "-keyout", folder / f"{prefix}{name}.key",
-                "-out", folder / f"{prefix}{name}.crt"]
-        if issuer:
-            args += ["-CA", folder / f"{prefix}{issuer}.crt", "-CAkey", folder / f"{prefix}{issuer}.key",
-                     "-addext", "subjectAltName=IP:127.0.0.1",
-                     "-addext", "basicConstraints=critical,CA:false"]
-        signald_process.openssl(*args)
-
-
-def main():
-    signald_process.main()
+        self._run()

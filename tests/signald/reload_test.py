@@ -1,16 +1,20 @@
 """Reload of a server with clients: all or nothing, nobody is disconnected, and what is named as
 changed has changed."""
 
+import pathlib
+import signal
 import ssl
 import subprocess
+import sys
 import time
+import unittest
 
-from operated import NO_ANSWER, REFUSED, SOTTOCTL, OperatedTest, free_port, make_authority, main
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-import signald_process
-import websocket_client
-from device import HANG_UP, Device
-from websocket_client import WebSocket
+from lab.certificates import make_authority, make_key, public_key
+from lab.device import HANG_UP, Device
+from lab.websocket import Closed, WebSocket
+from operated import NO_ANSWER, REFUSED, SOTTOCTL, OperatedTest, free_port
 
 
 class ReloadTest(OperatedTest):
@@ -27,12 +31,12 @@ class ReloadTest(OperatedTest):
     def refused(self):
         return self.ctl("reload", code=REFUSED).stderr
 
-    def signal(self, expect):
-        before = self.daemon.read_log().count(expect)
-        self.hang_up()
+    def hang_up(self, expect):
+        before = self.daemon.output().count(expect)
+        self.daemon.signal(signal.SIGHUP)
         end = time.monotonic() + 10
-        while self.daemon.read_log().count(expect) == before:
-            self.assertLess(time.monotonic(), end, self.daemon.read_log())
+        while self.daemon.output().count(expect) == before:
+            self.assertLess(time.monotonic(), end, self.daemon.output())
             time.sleep(0.02)
 
     def config(self):
@@ -59,7 +63,7 @@ class Reload(ReloadTest):
             changes, said = broken[i % len(broken)]
             self.write(*changes, more=f'[limits]\nmax_sessions = {1 + i}\n[log]\nlevel = "debug"\n')
             self.assertIn(said, self.refused())
-        self.signal("The configuration was not reloaded; nothing has changed.")
+        self.hang_up("The configuration was not reloaded; nothing has changed.")
         self.assertEqual(self.config(), before)
         # Half of a pair of new files.
         self.write()
@@ -67,7 +71,7 @@ class Reload(ReloadTest):
         (self.folder.path / "key.pem").write_bytes(good_key)
         self.assertIn("key", self.refused())
         self.assertEqual(self.config(), before)
-        self.assertNotIn("debug", self.daemon.read_log())
+        self.assertNotIn("debug", self.daemon.output())
         alice.ping()
         self.assertEqual(self.json("status")["sessions"], 1)
 
@@ -76,7 +80,7 @@ class Reload(ReloadTest):
         self.write(more='[limits]\nmax_sessions = 1\n')
         self.assertEqual(self.reload(), {"reloadable": ["[limits] max_sessions"], "init_only": [],
                                          "warnings": []})
-        with self.assertRaises(websocket_client.Closed) as refused:
+        with self.assertRaises(Closed) as refused:
             self.device("bob")
         self.assertEqual(refused.exception.code, 4429)
         alice.ping()
@@ -99,7 +103,7 @@ class Reload(ReloadTest):
         self.assertEqual(change["init_only"], ["[calls] ring_s", "[store] path"])
         self.assertEqual(change["reloadable"], [])
         self.assertIn('takes effect only at the next start. key="[calls] ring_s"',
-                      self.daemon.read_log())
+                      self.daemon.output())
         self.assertEqual(self.reload()["init_only"], change["init_only"])
         self.assertFalse((self.folder.path / "other.db").exists())
 
@@ -111,7 +115,7 @@ class Reload(ReloadTest):
                    ('"a-long-secret"', '"another-long-secret"'))
         self.assertEqual(self.reload()["reloadable"], ["[relay] secret", "[relay] urls"])
         self.assertIn(b"turn:192.0.2.99:3478", credential())
-        for text in (self.daemon.read_log(), self.table("config", "show")):
+        for text in (self.daemon.output(), self.table("config", "show")):
             self.assertNotIn("long-secret", text)
 
     def test_the_list_of_relays(self):
@@ -142,16 +146,14 @@ class Reload(ReloadTest):
             dora.identity = jwt
             try:
                 dora.connect(self.daemon)
-            except websocket_client.Closed as closed:
+            except Closed as closed:
                 self.assertEqual(closed.code, 4401)
                 return False
             dora.close()
             return True
 
-        signald_process.openssl("genpkey", "-algorithm", "EC", "-pkeyopt",
-                                "ec_paramgen_curve:P-256", "-out", self.folder.path / "next.pem")
-        public = subprocess.run(["openssl", "pkey", "-pubout", "-in", self.folder.path / "next.pem"],
-                                check=True, capture_output=True).stdout
+        make_key(self.folder.path / "next.pem")
+        public = public_key(self.folder.path / "next.pem").encode()
         old, new = identity("operator.pem"), identity("next.pem")
         self.assertEqual((taken(old), taken(new)), (True, False))
         keys = self.folder.path / "identity.pem"
@@ -178,8 +180,8 @@ class Reload(ReloadTest):
 class Certificates(ReloadTest):
     def setUp(self):
         super().setUp()
-        make_authority(self.folder.path)
-        make_authority(self.folder.path, "next-")
+        make_authority(self.folder.path, "server", "operator")
+        make_authority(self.folder.path, "server", "operator", prefix="next-")
         self.port = free_port()
         self.start(f'listen = "127.0.0.1:{self.port}"\ntls_ca = "{self.folder.path}/ca.crt"\n'
                    f'tls_cert = "{self.folder.path}/server.crt"\n'
@@ -239,4 +241,4 @@ tls_key = "{path}/operator.key"
 
 
 if __name__ == "__main__":
-    main()
+    unittest.main(verbosity=2)

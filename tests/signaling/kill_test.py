@@ -6,15 +6,21 @@ SOTTO_KILL_ROUNDS sets how often.
 """
 
 import os
+import pathlib
 import random
 import signal
+import sys
 import threading
 import time
 import unittest
 
-import signald_process
-from device import *  # noqa: F403
-from websocket_client import Closed
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
+from lab import loopback
+from lab.device import (ACK_NOTICES, GET_KEYS, HANG_UP, INCOMING_CALL, KEYS, NOTICE_MORE,
+                        PUT_ACCOUNT_KEYS, PUT_EPOCH_KEY, PUT_SETTINGS, Device, EpochKey)
+from lab.protobuf import decode, one
+from lab.websocket import Closed
 
 ROUNDS = int(os.environ.get("SOTTO_KILL_ROUNDS", "25"))
 LIMITS = """
@@ -64,7 +70,7 @@ class Flow(threading.Thread):
 
 class KillTest(unittest.TestCase):
     def setUp(self):
-        self.folder = signald_process.Folder()
+        self.folder = loopback.Folder()
         self.addCleanup(self.folder.cleanup)
         self.config = self.folder.write(self.folder.config() + LIMITS)
         self.start()
@@ -85,7 +91,7 @@ class KillTest(unittest.TestCase):
         self.waiting, self.acknowledging, self.forgotten = set(), set(), set()  # ids of notices
 
     def start(self):
-        self.daemon = signald_process.Daemon(self.signald, self.config, self.folder)
+        self.daemon = loopback.Server(self.config, self.folder)
         self.addCleanup(self.daemon.cleanup)
 
     # --- What flows
@@ -225,4 +231,4 @@ class KillTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    signald_process.main()
+    unittest.main(verbosity=2)

@@ -5,14 +5,22 @@ same in all it says, whatever was offered."""
 
 import base64
 import os
+import pathlib
 import random
 import struct
+import sys
 import time
 import unittest
 
-import signald_process
-from device import *  # noqa: F403
-from websocket_client import Closed, WebSocket, encode
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
+from lab import loopback
+from lab.device import (ACCEPT_CALL, ACK_NOTICES, CALL_PLACED, DECLINE_CALL, GET_KEYS, HANG_UP,
+                        HELLO, INCOMING_CALL, NOTICES, PLACE_CALL, PUT_ACCOUNT_KEYS, PUT_BLOCK,
+                        PUT_EPOCH_KEY, PUT_SETTINGS, REMOVE_DEVICE, REVOKE_TOKENS, SEND_TO_PEER,
+                        Device, epoch_now)
+from lab.protobuf import decode, encode, one
+from lab.websocket import Closed, WebSocket
 
 LIMITS = """
 [calls]
@@ -70,16 +78,15 @@ class DisguisesTest(unittest.TestCase):
 
 class MarkerTest(unittest.TestCase):
     def setUp(self):
-        self.folder = signald_process.Folder()
+        self.folder = loopback.Folder()
         self.addCleanup(self.folder.cleanup)
-        self.daemon = signald_process.Daemon(
-            self.signald, self.folder.write(self.folder.config() + LIMITS), self.folder)
+        self.daemon = loopback.Server(self.folder.write(self.folder.config() + LIMITS), self.folder)
         self.addCleanup(self.daemon.cleanup)
 
     def store_and_log(self):
         kept = {path.name: path.read_bytes() for path in self.folder.path.glob("signald.db*")}
         self.assertGreater(len(kept.get("signald.db-wal", b"") + kept["signald.db"]), 4096)
-        kept["log"] = self.daemon.read_log().encode()
+        kept["log"] = self.daemon.output().encode()
         return kept
 
     def test_nothing_of_the_callers_making_arrives_or_stays(self):
@@ -186,4 +193,4 @@ class MarkerTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    signald_process.main()
+    unittest.main(verbosity=2)

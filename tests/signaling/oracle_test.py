@@ -6,18 +6,21 @@ the times indistinguishable for a Kolmogorov-Smirnov test; the same while others
 SOTTO_ORACLE_CALLS sets the number of calls of each class.
 """
 
-import argparse
 import collections
 import itertools
 import os
+import pathlib
 import random
 import subprocess
 import sys
 import unittest
 
-import signald_process
-from device import Device
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
 from kolmogorov_smirnov import distance, p_value
+from lab import loopback
+from lab.device import Device
+from lab.environment import BIN
 
 CALLS = int(os.environ.get("SOTTO_ORACLE_CALLS", "5000"))
 RING_S = 1
@@ -70,20 +73,19 @@ class KolmogorovSmirnovTest(unittest.TestCase):
 
 class OracleTest(unittest.TestCase):
     def run_probe(self, *options):
-        folder = signald_process.Folder()
+        folder = loopback.Folder()
         self.addCleanup(folder.cleanup)
         admin = f'[admin]\nsocket = "{folder.path}/admin.sock"\n'
-        daemon = signald_process.Daemon(
-            self.signald, folder.write(folder.config() + LIMITS + admin), folder
+        daemon = loopback.Server(folder.write(folder.config() + LIMITS + admin), folder
         )
         self.addCleanup(daemon.cleanup)
         self.bar(daemon, f"unix:{folder.path}/admin.sock")
         result = subprocess.run(
-            [self.probe, "--port", str(daemon.port), "--identity-key", folder.path / "operator.pem",
+            [BIN / "sotto-oracle-probe", "--port", str(daemon.port), "--identity-key", folder.path / "operator.pem",
              "--calls", str(CALLS * len(CLASSES)), "--ring-s", str(RING_S), *options],
             capture_output=True, text=True, timeout=900,
         )
-        self.assertEqual(result.returncode, 0, result.stderr + daemon.read_log()[-3000:])
+        self.assertEqual(result.returncode, 0, result.stderr + daemon.output()[-3000:])
         times = collections.defaultdict(list)
         transcripts = collections.defaultdict(set)
         for line in result.stdout.splitlines():
@@ -100,7 +102,7 @@ class OracleTest(unittest.TestCase):
             name = f"callee-{i * len(CLASSES) + CLASSES.index('barred'):04}"  # as the probe has it
             device = Device(daemon, name)
             device.put_settings(silence=bool(i % 2))
-            subprocess.run([self.sottoctl, "--signaling", "--target", admin, "accounts", "block", name],
+            subprocess.run([BIN / "sottoctl", "--signaling", "--target", admin, "accounts", "block", name],
                            check=True, capture_output=True, timeout=60)
             self.assertEqual(device.websocket.receive_close(), 4403)
             device.close()
@@ -149,10 +151,4 @@ class OracleTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--probe", required=True)
-    parser.add_argument("--sottoctl", required=True)
-    options, rest = parser.parse_known_args()
-    OracleTest.probe, OracleTest.sottoctl = options.probe, options.sottoctl
-    sys.argv[1:] = rest
-    signald_process.main()
+    unittest.main(verbosity=2)

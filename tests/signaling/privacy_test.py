@@ -7,13 +7,19 @@ import collections
 import hashlib
 import itertools
 import os
+import pathlib
 import random
 import shutil
 import sqlite3
+import sys
 import unittest
 
-import signald_process
-from device import *  # noqa: F403
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
+from lab import loopback
+from lab.device import (ACCEPT_CALL, DECLINE_CALL, GET_KEYS, HANG_UP, INCOMING_CALL, PUT_BLOCK,
+                        PUT_EPOCH_KEY, SEND_TO_PEER, Device, EpochKey)
+from lab.protobuf import one
 
 LIMITS = """
 [calls]
@@ -105,10 +111,10 @@ class ScannerTest(unittest.TestCase):
 
 class PrivacyTest(unittest.TestCase):
     def test_no_row_and_no_line_names_both(self):
-        folder = signald_process.Folder()
+        folder = loopback.Folder()
         self.addCleanup(folder.cleanup)
         config = folder.write(folder.config() + LIMITS)
-        daemon = signald_process.Daemon(self.signald, config, folder)
+        daemon = loopback.Server(config, folder)
         self.addCleanup(daemon.cleanup)
 
         names = [f"account-{os.urandom(4).hex()}" for _ in range(ACCOUNTS)]
@@ -180,7 +186,7 @@ class PrivacyTest(unittest.TestCase):
             database.close()
             self.assertGreater(rows, 300)
             self.assertGreaterEqual(named, ACCOUNTS)  # it does see accounts where they stand
-            lines = daemon.read_log().encode().splitlines()
+            lines = daemon.output().encode().splitlines()
             for line in lines:
                 found = scanner.accounts(line)
                 self.assertLessEqual(len(found), 1, line)
@@ -189,4 +195,4 @@ class PrivacyTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    signald_process.main()
+    unittest.main(verbosity=2)

@@ -12,36 +12,32 @@ import re
 import resource
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "netns"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-import relays
-from lab import wait_for
+from lab.daemons import Daemon, Folder
+from lab.environment import BIN, SANITIZED
+from lab.processes import Process
 
-ALLOCATIONS = 20_000 if relays.SANITIZED else 1_000_000
+ALLOCATIONS = 20_000 if SANITIZED else 1_000_000
 # Of the list: a batch, what is in flight on the connection, and what gRPC keeps.
 # (A sanitizer keeps what is freed.)
-ROOM_KIB = (400 if relays.SANITIZED else 24) * 1024
-SOTTOCTL_KIB = (400 if relays.SANITIZED else 64) * 1024
+ROOM_KIB = (400 if SANITIZED else 24) * 1024
+SOTTOCTL_KIB = (400 if SANITIZED else 64) * 1024
 SECRET = "a-secret-for-a-million"
-
-
-def memory_kib(pid):
-    status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(r"^RssAnon:\s+(\d+) kB", status, re.M)[1])
 
 
 class Million(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.path = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
+        folder = Folder("relay.toml")
+        cls.addClassCleanup(folder.cleanup)
+        cls.path = folder.path
         wire = f"socket={cls.path}/wire.sock,socket-abstract=no,id=0,rsize=11"
-        config = cls.path / "relay.toml"
-        config.write_text(f"""
+        config = folder.write(f"""
 [dataplane]
 eal_args = ["--no-pci", "--lcores=0@0,1@0", "--vdev=net_memif0,role=server,{wire}"]
 max_allocations = {ALLOCATIONS}
@@ -63,32 +59,21 @@ unauthenticated_excess_burst = 1000000000
 [admin]
 socket = "{cls.path}/relay.sock"
 """)
-        config.chmod(0o600)
-        cls.relay = cls.start("relay", [relays.BIN / "sotto-relayd", "--config", config])
-        wait_for("the admin socket", 60, lambda: (cls.path / "relay.sock").exists())
-        clients = cls.start("clients", [
-            relays.BIN / "sotto-loadgen", "wire", "--eal",
+        cls.relay = Daemon("sotto-relayd", config)
+        cls.addClassCleanup(cls.relay.notify.close)
+        cls.addClassCleanup(cls.relay.stop_in_order, 60)
+        cls.relay.wait_ready()
+        clients = Process([
+            BIN / "sotto-loadgen", "wire", "--eal",
             f"--no-pci --lcores=0@1 --vdev=net_memif0,role=client,{wire}", "--port", "net_memif0",
-            "--server", "10.0.0.1:3478", "--clients", "10.1.0.0/16", "--legs", str(ALLOCATIONS),
-            "--allocate-only", "--no-release", "--call-policy", "--secret", SECRET, "--json"])
-        assert clients.wait(280) == 0, (cls.path / "clients.log").read_text()[-2000:]
-
-    @classmethod
-    def start(cls, name, args):
-        log = open(cls.path / f"{name}.log", "wb")
-        cls.addClassCleanup(log.close)
-        process = subprocess.Popen(list(map(str, args)), stdin=subprocess.DEVNULL, stdout=log,
-                                   stderr=subprocess.STDOUT)
-
-        def stop():
-            process.terminate()
-            assert process.wait(60) == 0 or name != "relay", (cls.path / "relay.log").read_text()
-
-        cls.addClassCleanup(stop)
-        return process
+            "--server", "10.0.0.1:3478", "--clients", "10.1.0.0/16", "--legs", ALLOCATIONS,
+            "--allocate-only", "--no-release", "--call-policy", "--secret", SECRET, "--json"],
+            cls.path / "clients.log")
+        cls.addClassCleanup(clients.stop, 60)
+        assert clients.wait(280) == 0, clients.tail()
 
     def command(self, *args):
-        return [relays.BIN / "sottoctl", "--target", f"unix:{self.path}/relay.sock",
+        return [BIN / "sottoctl", "--target", f"unix:{self.path}/relay.sock",
                 *map(str, args)]
 
     def json(self, *args):
@@ -99,13 +84,13 @@ socket = "{cls.path}/relay.sock"
     @contextlib.contextmanager
     def watched(self):
         """Meanwhile others are answered, and the relay doesn't grow."""
-        before = memory_kib(self.relay.pid)
+        before = self.relay.memory_kib()
         most, answered = [before], []
         over = threading.Event()
 
         def watch():
             while not over.wait(0.05):
-                most[0] = max(most[0], memory_kib(self.relay.pid))
+                most[0] = max(most[0], self.relay.memory_kib())
                 began = time.monotonic()
                 self.json("status")
                 answered.append(time.monotonic() - began)

@@ -2,15 +2,19 @@
 
 import json
 import os
+import pathlib
 import signal
 import subprocess
+import sys
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
 import pcapng
+from lab.processes import wait_for
+from lab.test_case import main
+from lab.turn import Client
 from sottoctl_test import SottoctlTest
-from lab import wait_for
-from netns_test import main
-from turn import Client
 
 
 class Packets(SottoctlTest):

@@ -4,20 +4,20 @@ something, what it changed."""
 import json
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "netns"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-import relays
-from lab import wait_for
-from netns_test import LabTest, main
-from signalds import make_ca
-from turn import Client, TurnError, time_limited
+from lab import relays
+from lab.certificates import make_authority
+from lab.environment import BIN
+from lab.processes import wait_for
+from lab.test_case import LabTest, main
+from lab.turn import Client, TurnError, time_limited
 
-SOTTOCTL = relays.BIN / "sottoctl"
+SOTTOCTL = BIN / "sottoctl"
 
 
 class SottoctlTest(LabTest):
@@ -334,24 +334,19 @@ class OverTls(SottoctlTest):
     def add_hosts(cls):
         cls.tls = folder = cls.lab.path / "tls"
         folder.mkdir()
-        make_ca(folder, ["127.0.0.1"])
-        for args in (
-                ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
-                 "/CN=operator", "-keyout", "operator-key.pem", "-out", "operator.csr"],
-                ["x509", "-req", "-in", "operator.csr", "-CA", "ca.pem", "-CAkey", "ca-key.pem",
-                 "-CAcreateserial", "-days", "2", "-out", "operator.pem"]):
-            subprocess.run(["openssl", *args], cwd=folder, check=True, capture_output=True)
+        make_authority(folder, "relay", "operator")
+        make_authority(folder, "operator", prefix="other-")
         cls.relay_options = {"admin": f"""
 listen = "{cls.TARGET}"
-tls_ca = "{folder}/ca.pem"
-tls_cert = "{folder}/cert.pem"
-tls_key = "{folder}/key.pem"
+tls_ca = "{folder}/ca.crt"
+tls_cert = "{folder}/relay.crt"
+tls_key = "{folder}/relay.key"
 """}
 
-    def status(self, ca="ca.pem", cert="operator.pem", key="operator-key.pem"):
+    def status(self, ca="ca", operator="operator"):
         return self.relay.host.run(
-            SOTTOCTL, "status", "-o", "json", "--target", self.TARGET, "--ca", self.tls / ca,
-            "--cert", self.tls / cert, "--key", self.tls / key, check=False)
+            SOTTOCTL, "status", "-o", "json", "--target", self.TARGET, "--ca", self.tls / f"{ca}.crt",
+            "--cert", self.tls / f"{operator}.crt", "--key", self.tls / f"{operator}.key", check=False)
 
     def test_both_sides_show_certificates(self):
         done = self.status()
@@ -359,8 +354,7 @@ tls_key = "{folder}/key.pem"
         self.assertEqual(json.loads(done.stdout)["state"], "serving")
 
     def test_a_ca_that_did_not_issue_the_certificate(self):
-        make_ca(self.lab.path, ["127.0.0.1"])  # another one
-        for strange in ({"ca": "../ca.pem"}, {"cert": "../cert.pem", "key": "../key.pem"}):
+        for strange in ({"ca": "other-ca"}, {"operator": "other-operator"}):
             done = self.status(**strange)
             self.assertEqual(done.returncode, 3, strange)
             self.assertIn(f"sotto-relayd at {self.TARGET} can't be reached", done.stderr)

@@ -7,12 +7,12 @@ import subprocess
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "netns"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-import relays
-from lab import wait_for
-from loadgen import Calls
-from netns_test import LabTest, main
+from lab.environment import BIN
+from lab.loadgen import Calls
+from lab.processes import wait_for
+from lab.test_case import LabTest, main
 
 CALLS, PPS, SECONDS = 10, 500, 25
 
@@ -61,7 +61,7 @@ class Terminal:
 class Top(LabTest):
     def open(self, columns=80, rows=24, *args):
         terminal = Terminal(self.lab.path,
-                            [relays.BIN / "sottoctl", "--target", f"unix:{self.lab.path}/relay.sock",
+                            [BIN / "sottoctl", "--target", f"unix:{self.lab.path}/relay.sock",
                              "top", "--interval", "300ms", *args], columns, rows)
         self.addCleanup(terminal.close)
         return terminal
@@ -136,7 +136,7 @@ class Top(LabTest):
                 terminal.close()
 
     def test_without_a_relay_it_says_so(self):
-        terminal = Terminal(self.lab.path, [relays.BIN / "sottoctl", "--target",
+        terminal = Terminal(self.lab.path, [BIN / "sottoctl", "--target",
                                             f"unix:{self.lab.path}/nothing.sock", "top"], 90, 24)
         self.addCleanup(terminal.close)
         wait_for("its end", 20, lambda: terminal.ended() is not None)

@@ -2,25 +2,19 @@
 
 SOTTO_LAB_RELAY=coturn puts coturn in Sotto's place, to test the tests.
 SOTTO_LAB_PORT (af_packet, tap, af_xdp) and SOTTO_LAB_WORKERS say what sotto-relayd runs on.
-SOTTO_BIN is the folder with the binaries; build/dev/bin unless told.
 """
 
 import os
-import pathlib
-import re
-import socket
+from functools import partial
 
-from lab import LabError, wait_for
+from .daemons import START_SECONDS, write_config
+from .processes import wait_for
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BIN = pathlib.Path(os.environ.get("SOTTO_BIN") or ROOT / "build/dev/bin")
 USER, PASSWORD, REALM, SECRET = "demo", "a-long-secret", "example.org", "a-shared-secret-to-mint-with"
 DOCUMENTATION = ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"]
 IS_COTURN = os.environ.get("SOTTO_LAB_RELAY") == "coturn"
 WORKERS = int(os.environ.get("SOTTO_LAB_WORKERS", "1"))
 PORT = os.environ.get("SOTTO_LAB_PORT", "af_packet")
-SANITIZED = bool(os.environ.get("SOTTO_SANITIZED"))
-_START_SECONDS = 60 if SANITIZED else 20
 
 
 def start_relay(lab, **options):
@@ -37,21 +31,20 @@ class Relay:
         self.endpoint = {4: (host.ip[4], 3478), 6: (host.ip[6], 3478)}
         self.process = start()
 
+    def url(self, family):
+        """Returns its URL as WebRTC writes it."""
+        address = f"[{self.ip[6]}]" if family == 6 else self.ip[4]
+        return f"turn:{address}:3478?transport=udp"
+
     def restart(self):
         self.process.stop()
         self.process = self._start()
 
     def check_alive(self):
-        if self.process.returncode is not None:
-            raise LabError(f"the relay ended with {self.process.returncode}:\n{self.log_tail()}")
+        self.process.check_alive()
 
     def stop_in_order(self):
-        """SIGTERM must end it with status 0 (a sanitizer's complaint would change that)."""
-        if (status := self.process.stop(20)) != 0:
-            raise LabError(f"the relay ended with {status} on SIGTERM:\n{self.log_tail()}")
-
-    def log_tail(self, lines=60):
-        return "\n".join(self.process.output().splitlines()[-lines:])
+        self.process.stop_in_order()
 
 
 def start_sotto(lab, number=10, port=PORT, workers=WORKERS, policy="public", turn="", limits="",
@@ -76,8 +69,7 @@ def start_sotto(lab, number=10, port=PORT, workers=WORKERS, policy="public", tur
     allow = ", ".join(f'"{prefix}"' for prefix in DOCUMENTATION)
     relayed = (f'virtual_prefix = "{virtual_prefix}"' if virtual_prefix
                else f'relay_addresses = ["{v4}", "{v6}"]')
-    config = lab.path / f"{name}.toml"
-    config.write_text(f"""
+    config = write_config(lab.path / f"{name}.toml", f"""
 [dataplane]
 eal_args = [{", ".join(f'"{a}"' for a in eal)}]
 workers = {workers}
@@ -119,7 +111,6 @@ listen = "127.0.0.1:9641"
 level = "info"
 format = "text"
 """)
-    config.chmod(0o600)
 
     if port == "tap":
         # The tap's kernel side and the wire to the LAN share a bridge, as on a host without a NIC.
@@ -130,71 +121,41 @@ format = "text"
         host.run("ip", "link", "set", "eth0", "master", "br0")
 
     def start():
-        ready = _ReadinessSocket(lab.path / f"{name}.notify")
-        process = host.start(BIN / "sotto-relayd", "--config", config,
-                             env={"NOTIFY_SOCKET": str(ready.path)})
-        bridged = port != "tap"
-
-        def is_ready():
-            nonlocal bridged
-            if process.returncode is not None:
-                raise LabError(f"sotto-relayd ended with {process.returncode}:\n{process.output()}")
-            if not bridged and "dtap0" in host.run("ls", "/sys/class/net").stdout:
-                host.run("ip", "link", "set", "dtap0", "master", "br0")
-                host.run("ip", "link", "set", "dtap0", "up")
-                bridged = True
-            return ready.seen() and bridged
-
-        try:
-            wait_for("sotto-relayd getting ready", _START_SECONDS, is_ready)
-        finally:
-            ready.close()
-        return process
+        meanwhile = partial(_put_on_bridge, host) if port == "tap" else None
+        return host.start_daemon("sotto-relayd", config, meanwhile)
 
     return Relay(host, start)
+
+
+def _put_on_bridge(host, daemon):
+    """Puts the tap's kernel side on the bridge, as soon as DPDK has made it."""
+    def is_there():
+        daemon.check_alive()
+        return "dtap0" in host.run("ls", "/sys/class/net").stdout
+
+    wait_for("the tap", START_SECONDS, is_there)
+    host.run("ip", "link", "set", "dtap0", "master", "br0")
+    host.run("ip", "link", "set", "dtap0", "up")
 
 
 def start_coturn(lab, number=20, name="coturn"):
     """Debian's coturn as its package runs it, on the same kind of host."""
     host = lab.lan_host(name, number)
-
-    def start():
-        process = host.start(
-            "turnserver", "-n", "--no-cli", "--no-tls", "--no-dtls", "--no-tcp", "--lt-cred-mech",
-            "--user", f"{USER}:{PASSWORD}", "--realm", REALM,
-            "--listening-ip", host.ip[4], "--listening-ip", host.ip[6],
-            "--relay-ip", host.ip[4], "--relay-ip", host.ip[6],
-            "--min-port", "49152", "--max-port", "65535", "--log-file", "stdout",
-            "--simple-log", "--pidfile", lab.path / f"{name}.pid", "--db", lab.path / f"{name}.db")
-
-        def is_listening():
-            if process.returncode is not None:
-                raise LabError(f"turnserver ended with {process.returncode}:\n{process.output()}")
-            table = host.run("cat", "/proc/net/udp", "/proc/net/udp6").stdout
-            return len(re.findall(r":0D96 ", table)) >= 2
-
-        wait_for("coturn listening", 20, is_listening)
-        return process
-
-    return Relay(host, start)
+    return Relay(host, lambda: run_coturn(host, "--lt-cred-mech", "--user", f"{USER}:{PASSWORD}"))
 
 
-class _ReadinessSocket:
-    """The other end of sd_notify(3)."""
+def run_coturn(host, *options):
+    """Starts turnserver on a host of the lab, with more options; returns its Process when it listens."""
+    listen = [option for ip in host.ip.values() for option in ("--listening-ip", ip, "--relay-ip", ip)]
+    files = host.lab.path / host.name
+    process = host.start(
+        "turnserver", "-n", "--no-cli", "--no-tls", "--no-dtls", "--no-tcp", "--realm", REALM, *listen,
+        "--min-port", "49152", "--max-port", "65535", "--log-file", "stdout", "--simple-log",
+        "--pidfile", f"{files}.pid", "--db", f"{files}.db", *options)
 
-    def __init__(self, path):
-        self.path = path
-        path.unlink(missing_ok=True)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        self._socket.bind(str(path))
-        path.chmod(0o666)
+    def is_listening():
+        process.check_alive()
+        return all(":0D96 " in host.run("cat", f"/proc/net/{table}").stdout for table in ("udp", "udp6"))
 
-    def seen(self):
-        try:
-            return "READY=1" in self._socket.recv(4096).decode().split("\n")
-        except BlockingIOError:
-            return False
-
-    def close(self):
-        self._socket.close()
-        self.path.unlink(missing_ok=True)
+    wait_for("coturn listening", 20, is_listening)
+    return process

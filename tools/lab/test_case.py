@@ -1,12 +1,12 @@
-"""What every test here is built on: one lab, with a relay and hosts, for a class of tests."""
+"""LabTest, the base of tests in a lab: each class of tests has one lab, with a relay and hosts."""
 
 import os
 import sys
 import unittest
 
-import relays
-from lab import Lab
-from relays import start_relay
+from . import relays
+from .network import Lab
+from .relays import start_relay
 
 SKIPPED = 77  # ctest's SKIP_RETURN_CODE
 
@@ -40,7 +40,7 @@ class LabTest(unittest.TestCase):
     def tearDown(self):
         outcome = self._outcome.result
         if any(test is self for test, _ in outcome.failures + outcome.errors):
-            print(self.relay.log_tail(), file=sys.stderr)
+            print(self.relay.process.tail(), file=sys.stderr)
         self.relay.check_alive()
 
 

@@ -8,31 +8,37 @@ import signal
 import socket
 import ssl
 import struct
+import sys
 import time
 import unittest
 
-import signald_process
-import websocket_client
-from websocket_client import Client, WebSocket, decode, encode
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
+from lab import loopback
+from lab.certificates import make_key, public_key
+from lab.device import GET_KEYS, PUT_SETTINGS, Device
+from lab.environment import BIN
+from lab.processes import run
+from lab.protobuf import decode, encode, one
+from lab.websocket import Closed, WebSocket
 
 
 class Life(unittest.TestCase):
     def setUp(self):
-        self.folder = signald_process.Folder()
+        self.folder = loopback.Folder()
         self.addCleanup(self.folder.cleanup)
 
     def start(self, text=None):
-        daemon = signald_process.Daemon(
-            self.signald, self.folder.write(text or self.folder.config()), self.folder
+        daemon = loopback.Server(self.folder.write(text or self.folder.config()), self.folder
         )
         self.addCleanup(daemon.cleanup)
         return daemon
 
     def client(self, daemon, account="alice", **how):
-        return Client(daemon.connect(), daemon.development_identity(account), **how)
+        return Device(daemon, account, **how)
 
     def run_to_failure(self, text):
-        done = signald_process.run(self.signald, "--config", self.folder.write(text))
+        done = run([BIN / "sotto-signald", "--config", self.folder.write(text)], check=False)
         self.assertEqual(done.returncode, 2, done.stderr)
         sentences = [l for l in done.stderr.splitlines() if not l.startswith("20")]
         self.assertEqual(len(sentences), 1, done.stderr)
@@ -44,12 +50,12 @@ class Life(unittest.TestCase):
         daemon = self.start()
         self.assertEqual(daemon.http("/healthz")[::2], (200, b"ok\n"))
         client = self.client(daemon)
-        self.assertEqual(client.welcome[3], b"alice")
+        self.assertEqual(one(client.welcome, 3), b"alice")
         client.ping()
-        daemon.process.send_signal(signal.SIGTERM)
+        daemon.signal(signal.SIGTERM)
         self.assertEqual(client.websocket.receive_close(), 1001)
-        self.assertEqual(daemon.process.wait(10), 0, daemon.read_log())
-        daemon.wait_notified("STOPPING=1", timeout=1)
+        self.assertEqual(daemon.wait(10), 0, daemon.output())
+        daemon.wait_notified("STOPPING=1", seconds=1)
 
     def test_ends_though_a_client_holds_on(self):
         daemon = self.start()
@@ -61,7 +67,7 @@ class Life(unittest.TestCase):
 
     def test_privileges_are_given_up(self):
         daemon = self.start()
-        for thread in pathlib.Path(f"/proc/{daemon.process.pid}/task").iterdir():
+        for thread in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir():
             status = (thread / "status").read_text()
             for field in ("CapPrm", "CapEff", "CapBnd", "CapAmb"):
                 self.assertIn(f"{field}:\t0000000000000000\n", status)
@@ -70,12 +76,11 @@ class Life(unittest.TestCase):
     def test_what_the_store_acknowledged_survives(self):
         daemon = self.start()
         client = self.client(daemon)
-        self.assertNotIn(1, decode(client.welcome[8]))
-        self.assertIn(websocket_client.DONE, client.request(10, {1: {1: 1, 2: 1}}))
-        daemon.process.kill()
-        daemon.process.wait()
+        self.assertNotIn(1, decode(one(client.welcome, 8)))
+        client.done(PUT_SETTINGS, {1: {1: 1, 2: 1}})
+        daemon.kill()
         again = self.client(self.start())
-        self.assertEqual(decode(again.welcome[8]), {1: 1, 2: 1})
+        self.assertEqual(decode(one(again.welcome, 8)), {1: [1], 2: [1]})
 
     def test_secrets_are_the_owners_alone(self):
         self.start()
@@ -132,7 +137,7 @@ class Life(unittest.TestCase):
         client.ping()
         self.client(daemon, "bob").ping()
         self.assertEqual(daemon.end(), 0)
-        lines = [json.loads(line) for line in daemon.read_log().splitlines()]
+        lines = [json.loads(line) for line in daemon.output().splitlines()]
         errors = [line["error"] for line in lines if line["level"] == "error"]
         self.assertEqual(len(errors), 1)
         self.assertIn("holds no public key", errors[0])
@@ -141,24 +146,22 @@ class Life(unittest.TestCase):
         daemon = self.start()
         self.folder.write(self.folder.config() + "[calls]\nmax_calls = 7\n")
         daemon.reload()
-        self.assertIn('key="[calls] max_calls"', daemon.read_log())
+        self.assertIn('key="[calls] max_calls"', daemon.output())
 
     def test_reload_of_identity_keys_refuses_those_of_the_old_one(self):
         daemon = self.start(self.folder.config().replace("development = true", ""))
-        signald_process.openssl("genpkey", "-algorithm", "EC", "-pkeyopt",
-                                "ec_paramgen_curve:P-256", "-out", self.folder.path / "new.pem")
+        make_key(self.folder.path / "new.pem")
         old = operator_identity(self.folder.path / "operator.pem")
         new = operator_identity(self.folder.path / "new.pem")
-        Client(daemon.connect(), old).ping()
-        with self.assertRaises(websocket_client.Closed) as refused:
-            Client(daemon.connect(), new)
+        Device(daemon, "alice", identity=old).ping()
+        with self.assertRaises(Closed) as refused:
+            Device(daemon, "alice", identity=new)
         self.assertEqual(refused.exception.code, 4401)
-        signald_process.openssl("pkey", "-in", self.folder.path / "new.pem", "-pubout", "-out",
-                                self.folder.path / "identity.pem")
+        (self.folder.path / "identity.pem").write_text(public_key(self.folder.path / "new.pem"))
         daemon.reload()
-        Client(daemon.connect(), new).ping()
-        with self.assertRaises(websocket_client.Closed):
-            Client(daemon.connect(), old)
+        Device(daemon, "alice", identity=new).ping()
+        with self.assertRaises(Closed):
+            Device(daemon, "alice", identity=old)
 
     # --- HTTP
 
@@ -277,7 +280,7 @@ class Life(unittest.TestCase):
         text.websocket.send(b"hello", opcode=1)
         self.assertEqual(text.websocket.receive_close(), 4400)
         pings = self.client(daemon, "pings")
-        with self.assertRaises((websocket_client.Closed, OSError)):
+        with self.assertRaises((Closed, OSError)):
             for _ in range(1000):
                 pings.websocket.send(b"", opcode=9)
             while True:
@@ -301,11 +304,11 @@ class Life(unittest.TestCase):
             stranger = WebSocket(daemon.connect())
             stranger.send(frame)
             self.assertIn(stranger.receive_close(), (4400, 4401))
-        client.request(websocket_client.GET_KEYS, {1: "marker"})
-        client.websocket.send(encode({1: 2, websocket_client.GET_KEYS: {1: marker}}))
+        client.request(GET_KEYS, {1: "marker"})
+        client.websocket.send(encode({1: 2, GET_KEYS: {1: marker}}))
         self.assertEqual(client.websocket.receive_close(), 4400)
-        self.assertNotIn("marker", daemon.read_log())
-        self.assertNotIn("libprotobuf", daemon.read_log())
+        self.assertNotIn("marker", daemon.output())
+        self.assertNotIn("libprotobuf", daemon.output())
 
     def test_silence_after_the_upgrade_ends(self):
         daemon = self.start()
@@ -323,8 +326,8 @@ class Life(unittest.TestCase):
         start = time.monotonic()
         self.assertEqual(client.websocket.receive_close(), 4408)
         self.assertGreater(time.monotonic() - start, 1.5)
-        again = self.client(daemon, device=client.device, resume=client.welcome[1])
-        self.assertEqual(again.welcome.get(2), 1, "resumed")
+        again = self.client(daemon, device_id=client.id, resume=one(client.welcome, 1))
+        self.assertEqual(one(again.welcome, 2, 0), 1, "resumed")
 
     def test_slow_reader_loses_its_session_and_nobody_elses(self):
         daemon = self.start(
@@ -332,13 +335,14 @@ class Life(unittest.TestCase):
         )
         victim = self.client(daemon, "victim")
         before = daemon.memory_kib()
-        reader = Client(daemon.connect(receive_buffer=4096), daemon.development_identity("slow"))
+        reader = Device(daemon, "slow", connect=False)
+        reader.connect(daemon, receive_buffer=4096)
         reader.websocket.connection.settimeout(2)
         # Asks without end, acknowledges and reads nothing.
         try:
             for seq in range(1, 20000):
                 reader.websocket.send(
-                    encode({1: seq, websocket_client.GET_KEYS: {1: "someone"}})
+                    encode({1: seq, GET_KEYS: {1: "someone"}})
                 )
         except OSError:
             pass
@@ -352,7 +356,7 @@ class Life(unittest.TestCase):
             self.folder.config() + "[limits]\nframes_per_s = 1\nframe_burst = 5\n"
         )
         client = self.client(daemon)
-        with self.assertRaises(websocket_client.Closed) as closed:
+        with self.assertRaises(Closed) as closed:
             for _ in range(7):
                 client.ping()
         self.assertEqual(closed.exception.code, 4429)
@@ -383,7 +387,7 @@ class Life(unittest.TestCase):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             connection.close()
         self.client(daemon).ping()
-        descriptors = len(list(pathlib.Path(f"/proc/{daemon.process.pid}/fd").iterdir()))
+        descriptors = len(list(pathlib.Path(f"/proc/{daemon.pid}/fd").iterdir()))
         self.assertLess(descriptors, 64)
 
 
@@ -408,4 +412,4 @@ def operator_identity(key):
 
 
 if __name__ == "__main__":
-    signald_process.main()
+    unittest.main(verbosity=2)

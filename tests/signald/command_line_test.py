@@ -1,19 +1,30 @@
 """What sotto-signald says and returns on its command line. Needs no privileges."""
 
+import pathlib
 import re
+import sys
 import unittest
 
-import signald_process
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
+from lab import loopback
+from lab.certificates import make_key, public_key
+from lab.environment import BIN, EXAMPLES
+from lab.processes import run
+
+
+def signald(*args):
+    """What it prints and how it ends, which must come by itself."""
+    return run([BIN / "sotto-signald", *args], check=False)
 
 
 class CommandLine(unittest.TestCase):
     def setUp(self):
-        self.folder = signald_process.Folder()
+        self.folder = loopback.Folder()
         self.addCleanup(self.folder.cleanup)
 
     def check(self, text):
-        return signald_process.run(
-            self.signald, "--config", self.folder.write(text), "--check-config"
+        return signald("--config", self.folder.write(text), "--check-config"
         )
 
     def assert_refused(self, done, *says):
@@ -29,7 +40,7 @@ class CommandLine(unittest.TestCase):
         self.assertFalse((self.folder.path / "signald.db").exists())
 
     def test_example_is_valid(self):
-        text = (self.examples / "signald.toml").read_text()
+        text = (EXAMPLES / "signald.toml").read_text()
         web = self.folder.path / "web"
         web.mkdir()
         (web / "index.html").write_text("<!doctype html>")
@@ -97,38 +108,34 @@ class CommandLine(unittest.TestCase):
             ("EC", "ec_paramgen_curve:secp256k1", "another curve than P-256"),
         ):
             key = self.folder.path / "weak.pem"
-            signald_process.openssl(
-                "genpkey", "-algorithm", algorithm, "-pkeyopt", option, "-out", key
-            )
-            signald_process.openssl(
-                "pkey", "-in", key, "-pubout", "-out", self.folder.path / "identity.pem"
-            )
+            make_key(key, algorithm, option)
+            (self.folder.path / "identity.pem").write_text(public_key(key))
             with self.subTest(option):
                 self.assert_refused(self.check(self.folder.config()), says)
 
     def test_missing_file(self):
-        done = signald_process.run(self.signald, "--config", "/nonexistent.toml")
+        done = signald("--config", "/nonexistent.toml")
         self.assert_refused(done, "/nonexistent.toml can't be opened")
         self.assertEqual(len(done.stderr.splitlines()), 1)
 
     def test_readable_by_others_is_a_warning(self):
         path = self.folder.write(self.folder.config())
         path.chmod(0o644)
-        done = signald_process.run(self.signald, "--config", path, "--check-config")
+        done = signald("--config", path, "--check-config")
         self.assertEqual(done.returncode, 0)
         self.assertIn("chmod o-r", done.stderr)
 
     def test_no_configuration(self):
-        self.assert_refused(signald_process.run(self.signald), "Give a configuration file")
+        self.assert_refused(signald(), "Give a configuration file")
 
     def test_help_and_version(self):
-        done = signald_process.run(self.signald, "--help")
+        done = signald("--help")
         self.assertEqual(done.returncode, 0)
         for option in ("--config", "--check-config", "--version", "--print-config-reference"):
             self.assertIn(option, done.stdout)
-        done = signald_process.run(self.signald, "--version")
+        done = signald("--version")
         self.assertRegex(done.stdout, r"^sotto-signald \d+\.\d+\.\d+\n$")
 
 
 if __name__ == "__main__":
-    signald_process.main()
+    unittest.main(verbosity=2)

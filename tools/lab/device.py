@@ -7,7 +7,8 @@ import select
 import struct
 import time
 
-from websocket_client import WebSocket, encode
+from .protobuf import decode, encode, one
+from .websocket import WebSocket
 
 sodium = ctypes.CDLL(ctypes.util.find_library("sodium") or "libsodium.so.23")
 assert sodium.sodium_init() >= 0
@@ -25,38 +26,6 @@ MALFORMED, TOO_MANY, NOT_FOUND, WRONG_STATE = 1, 2, 3, 4
 
 EPOCH_S = 7 * 24 * 3600
 NOTICE_SILENCED, NOTICE_MISSED, NOTICE_MORE = 1, 2, 3
-
-
-def decode(message):
-    """{field number: all its values}: ints, or bytes."""
-    fields, at = {}, 0
-
-    def varint():
-        nonlocal at
-        value = shift = 0
-        while True:
-            byte = message[at]
-            at += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                return value
-
-    while at < len(message):
-        key = varint()
-        if key & 7 == 0:
-            value = varint()
-        else:
-            assert key & 7 == 2, key
-            size = varint()
-            value = message[at : at + size]
-            at += size
-        fields.setdefault(key >> 3, []).append(value)
-    return fields
-
-
-def one(fields, number, default=b""):
-    return fields[number][0] if number in fields else default
 
 
 def epoch_now():
@@ -97,7 +66,9 @@ class Device:
     """One device's session. `received` are all decrypted bytes that ever came to it; `events` the
     frames that answer no request, {field number: values}, oldest first."""
 
-    def __init__(self, daemon, account, device_id=None, notice_keys=None, connect=True, resume=b""):
+    def __init__(self, daemon, account, device_id=None, notice_keys=None, identity=None, connect=True,
+                 resume=b""):
+        """`identity`: what the account signs in with; the server's own for development unless told."""
         self.daemon, self.account = daemon, account
         self.id = device_id or os.urandom(16)
         if notice_keys is None:
@@ -106,16 +77,16 @@ class Device:
         self.notice_keys = notice_keys
         self.received, self.events, self.answers = [], [], {}
         self.seq = self.seen = 0
-        self.identity = None
+        self.identity = identity
         if connect:
             self.connect(daemon, resume)
 
-    def connect(self, daemon, resume=b""):
+    def connect(self, daemon, resume=b"", **how):
         self.daemon = daemon
         self.seq = self.seen = 0
         self.answers.clear()
         self.identity = self.identity or daemon.development_identity(self.account)
-        self.socket = daemon.connect()
+        self.socket = daemon.connect(**how)
         self.websocket = WebSocket(self.socket)
         self.websocket.send(encode({HELLO: {1: self.identity, 2: self.id,
                                             3: self.notice_keys[0].raw, 4: resume}}))

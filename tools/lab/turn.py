@@ -13,7 +13,7 @@ import struct
 import time
 from collections import namedtuple
 
-from relays import PASSWORD, REALM, SECRET, USER
+from .relays import PASSWORD, REALM, SECRET, USER
 
 COOKIE = 0x2112A442
 BINDING, ALLOCATE, REFRESH, SEND, DATA, CREATE_PERMISSION, CHANNEL_BIND = 1, 3, 4, 6, 7, 8, 9

@@ -10,8 +10,8 @@ import struct
 import time
 from collections import Counter, namedtuple
 
-from lab import wait_for
-from turn import COOKIE
+from .processes import wait_for
+from .turn import COOKIE
 
 # `ip`: (source, destination) or None; `udp`: (source port, destination port, payload) or None.
 Frame = namedtuple("Frame", "raw ip protocol udp")

@@ -3,8 +3,8 @@
 import json
 import signal
 
-from lab import LabError, wait_for
-from relays import BIN, SANITIZED
+from .environment import BIN, SANITIZED
+from .processes import LabError, wait_for
 
 _SECONDS = 120 if SANITIZED else 30
 

@@ -3,8 +3,9 @@
 import json
 import subprocess
 
-from lab import LabError
-from relays import BIN, PASSWORD, USER
+from .environment import BIN
+from .processes import LabError
+from .relays import PASSWORD, USER
 
 
 class Calls:

@@ -23,96 +23,14 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
-import time
+
+from .daemons import Daemon
+from .processes import LabError, Process, run
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000
-_PR_SET_PDEATHSIG = 1
-
-
-class LabError(Exception):
-    """What the lab could not do, in a sentence."""
-
-
-def run(args, *, timeout=30, check=True, **kwargs):
-    """Runs a command; its output is text, and in the error if it fails."""
-    done = subprocess.run(
-        [str(a) for a in args], capture_output=True, text=True, timeout=timeout, **kwargs
-    )
-    if check and done.returncode != 0:
-        raise LabError(
-            f"`{' '.join(map(str, args))}` ended with {done.returncode}: "
-            f"{(done.stderr or done.stdout).strip()}"
-        )
-    return done
-
-
-def wait_for(what, seconds, condition, interval=0.02):
-    """Returns the first true value of condition(); LabError after so many seconds."""
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise LabError(f"{what} did not happen within {seconds} s")
-        time.sleep(interval)
-
-
-def _die_with_parent():
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-class Process:
-    """A program in a host. Its output goes to a file; it ends with the lab at the latest."""
-
-    def __init__(self, netns, args, log, env=None):
-        self.args = [str(a) for a in args]
-        self.log = pathlib.Path(log)
-        self._out = open(self.log, "ab")
-        self._process = subprocess.Popen(
-            ["ip", "netns", "exec", netns, *self.args],
-            stdin=subprocess.DEVNULL, stdout=self._out, stderr=subprocess.STDOUT,
-            env={**os.environ, **(env or {})}, preexec_fn=_die_with_parent,
-        )
-        self.pid = self._process.pid  # `ip netns exec` becomes the program
-
-    @property
-    def returncode(self):
-        """None while it runs."""
-        return self._process.poll()
-
-    def output(self):
-        return self.log.read_text(errors="replace")
-
-    def signal(self, number):
-        if self.returncode is None:
-            self._process.send_signal(number)
-
-    def wait(self, seconds):
-        try:
-            return self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise LabError(f"`{self.args[0]}` did not end within {seconds} s") from None
-
-    def stop(self, seconds=5):
-        """SIGTERM, then SIGKILL. Returns the exit status."""
-        self.signal(signal.SIGTERM)
-        try:
-            return self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            return self._process.wait()
-        finally:
-            self._out.close()
-
-    def memory_kib(self):
-        """Anonymous resident memory: what it holds, not what it maps."""
-        status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
-        return int(re.search(r"^RssAnon:\s+(\d+) kB", status, re.M)[1])
 
 
 class Host:
@@ -126,11 +44,26 @@ class Host:
         return run(["ip", "netns", "exec", self.netns, *args], **kwargs)
 
     def start(self, *args, env=None):
-        number = next(self.lab.numbers)
-        log = self.lab.path / f"{self.name}.{number}.{pathlib.Path(str(args[0])).name}.log"
-        process = Process(self.netns, args, log, env)
+        process = Process(args, self._log(args[0]), self.netns, env)
         self.lab.on_exit(process.stop)
         return process
+
+    def start_daemon(self, program, config, meanwhile=None):
+        """sotto-relayd or sotto-signald; returns when it says that it is ready. meanwhile(daemon) is called
+        as soon as it runs."""
+        daemon = Daemon(program, config, log=self._log(program), netns=self.netns)
+        self.lab.on_exit(daemon.stop)
+        try:
+            if meanwhile:
+                meanwhile(daemon)
+            daemon.wait_ready()
+        finally:
+            daemon.notify.close()
+        return daemon
+
+    def _log(self, program):
+        number = next(self.lab.numbers)
+        return self.lab.path / f"{self.name}.{number}.{pathlib.Path(str(program)).name}.log"
 
     @contextlib.contextmanager
     def entered(self):
@@ -208,7 +141,7 @@ class Lab:
             self.router = self._namespace("router", {4: "192.0.2.1", 6: "2001:db8::1"})
             self.router.run("sysctl", "-qw", "net.ipv4.ip_forward=1",
                             "net.ipv6.conf.all.forwarding=1")
-            self._ip_batch(f"""
+            self._ip_batch("""
                 link add lan type bridge stp_state 0 mcast_snooping 0
                 link set lan address 02:00:c0:00:02:01
                 link set lan up
