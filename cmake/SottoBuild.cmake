@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # How everything in Sotto is compiled, and the helpers that the folders' CMakeLists.txt use:
 #
 #   sotto_library(NAME SRCS a.cc b.cc [DEPS lib ...])

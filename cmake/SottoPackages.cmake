@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # What is installed where, and the Debian packages made of it (`cpack` in a build tree, or
 # deploy/packages.sh): sotto-relayd, sotto-signald, sotto-tools.
 #

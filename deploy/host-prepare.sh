@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Prepares a machine for sotto-relayd: says what is there, what it would change, and why; changes
 # nothing without --apply.
 #

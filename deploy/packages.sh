@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Builds the Debian packages (sotto-relayd, sotto-signald, sotto-tools) for this release of Debian, and
 # prints where they are. For any x86-64 CPU since 2009, unless told otherwise.
 #

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The part of quickstart.sh that lays the network, lets the story happen and tells it."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a browser of this machine reaches the lab that quickstart.sh --keep leaves on."""
 
 import contextlib

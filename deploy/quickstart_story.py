@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The story that quickstart.sh tells, as it happens: who calls whom, and what each of them saw.
 Everything here returns plain data; quickstart_words.py puts it into sentences."""
 

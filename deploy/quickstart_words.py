@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The story of quickstart_story.py, told to people."""
 
 import os

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The seam between the TURN server and what moves packets.
 //
 // The server is the only caller, from one thread. It says what may flow as three kinds of plain

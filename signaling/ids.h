@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Numbers that name what lives for as long as the process at most.
 #pragma once
 

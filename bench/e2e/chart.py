@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The chart of a run, as SVG: grouped bars, whiskers from the least round to the greatest."""
 
 from html import escape

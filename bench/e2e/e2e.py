@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """sotto-relayd beside dpdk-testpmd and coturn, from end to end. See run.sh."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is measured: sotto-relayd, dpdk-testpmd and coturn, each on core 0 with a wire of its own.
 
 A wire is a net_memif socket, or a veth pair between two network namespaces. The generator is on core

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The measurements, each a function that returns plain values for the report.
 
 Forwarders take turns (A B A B); a figure is the median of its rounds, and its spread is the range of

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # sotto-relayd beside dpdk-testpmd and coturn on two cores: throughput, latency, memory, set-ups.
 # From a fresh clone, as root:  bench/e2e/run.sh [--quick] [--json] [--help]
 set -eu

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Asio and Beast, parsed once for all that speak HTTP, WebSocket or TLS with them
 // (SottoBuild.cmake).
 #pragma once

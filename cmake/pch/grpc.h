@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // gRPC and the services of both daemons, parsed once for all that serve or call them
 // (SottoBuild.cmake).
 #pragma once

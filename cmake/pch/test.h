@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What unit tests include, parsed once for all of them (SottoBuild.cmake).
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // DPDK's environment abstraction layer, started once in a process.
 //
 // Planning (what arguments EAL is given, and why) is apart from starting, so that it can be tested

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // main() of tests that need EAL: it starts once a process, without hugepages, devices or
 // privileges.
 #include <gmock/gmock.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Keeps libraries quiet that print instead of logging.
 #pragma once
 

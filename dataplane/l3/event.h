@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What became of a packet that the relay's own IP layer handled: one symbol, one name, one sentence
 // for each outcome, all in one table (event.cc).
 #pragma once

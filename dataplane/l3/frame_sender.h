@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where the relay's own IP layer sends its frames.
 #pragma once
 

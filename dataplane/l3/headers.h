@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Ethernet, 802.1Q, IPv4 and IPv6 headers, read and written by the control thread's IP layer.
 //
 //   Ethernet  dst(6) src(6) [0x8100 tci(2)] type(2)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // ICMP (RFC 792, RFC 1122) and ICMPv6 (RFC 4443) for the relay's own addresses: echo replies,
 // errors about packets that can't be relayed, and what errors from the network say about relayed
 // traffic.

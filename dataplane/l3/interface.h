@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The relay's IP interfaces: a port, perhaps a VLAN on it, and the addresses that the relay owns
 // there. Built once at start and never changed, so every thread may read it.
 #pragma once

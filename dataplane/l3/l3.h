@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The relay's own IP layer: everything that workers hand to control because it isn't media. It
 // answers for the relay's addresses, keeps its next hops resolved, and turns ICMP errors about
 // relayed traffic into reports for the TURN server.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Whatever arrives, the relay's IP layer and the reassembler stay within their bounds and send only
 // well-formed frames.
 //

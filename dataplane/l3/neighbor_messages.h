@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The messages by which neighbors find each other: ARP (RFC 826), neighbor solicitation and
 // advertisement (RFC 4861, sections 4.3 and 4.4), and the listener reports (MLDv2, RFC 3810) that
 // make switches deliver solicitations.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The relay's neighbors: which MAC address each next hop has, resolved and kept fresh by ARP
 // (RFC 826, RFC 5227) and neighbor discovery (RFC 4861).
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A relay's Neighbors on a link where a test plays the stations.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "dataplane/l3/neighbors.h"
 
 #include <gmock/gmock.h>

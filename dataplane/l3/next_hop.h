@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Next hops as workers see them: an interface and a MAC address, or "not resolved yet".
 //
 // Control (Neighbors, in dataplane/l3) is the only writer; workers read. An entry is two words,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reassembly of fragmented UDP datagrams (RFC 791, section 3.2; RFC 8200, section 4.5), bounded in
 // every direction.
 //

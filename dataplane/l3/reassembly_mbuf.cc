@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "dataplane/l3/reassembly_mbuf.h"
 
 #include <rte_mbuf.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reassembly on DPDK's packet buffers.
 //
 // Not librte_ip_frag: it keeps the fragments' own buffers until the last one comes, so that a flood

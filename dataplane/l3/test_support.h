@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the tests of this folder share: a link to speak on, and packets as others would make them.
 #pragma once
 

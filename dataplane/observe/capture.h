@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Packets as workers see them, for an operator who looks: bounded, and never in a worker's way.
 //
 //   CaptureSession  the reader's side: rings in, pcapng out

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Captures as a worker feeds them and a reader takes them, without a dataplane.
 #include "dataplane/observe/capture.h"
 

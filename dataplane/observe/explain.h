@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Explains frames with the dataplane itself: a Forwarder of its own, over the tables that the
 // workers read, takes a copy of the frame; what it makes of it is the verdict. So there is no
 // second dataplane that could differ from the first. Why it does so is told from the same look-ups

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The steps of an explanation: what the dataplane found on its way to a verdict. Told from the same
 // parser, tables and records that the Forwarder asks, read only, in the order in which it asks.
 // Where it stops, the telling stops too; explain_test.cc holds each against the other.

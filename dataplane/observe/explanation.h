@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the dataplane would do with a frame, and why: as a value, without DPDK.
 #pragma once
 

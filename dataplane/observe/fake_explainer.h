@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A FrameExplainer for tests of those who ask one: remembers the question, and gives the answer
 // that a test wants.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A relay for tests of those who report on one: two workers, a port, and what a test writes there.
 #pragma once
 

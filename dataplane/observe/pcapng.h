@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Writes pcapng (draft-ietf-opsawg-pcapng): a section header, an interface description for each
 // port, and enhanced packet blocks. Each block is whole, in this machine's byte order, and appended
 // to `out`; what was written so far is a file at every moment.

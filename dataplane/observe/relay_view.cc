@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "dataplane/observe/relay_view.h"
 
 namespace sotto::dataplane {

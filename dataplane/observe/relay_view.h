@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The running relay as those see it who report on it: its workers, ports, packet buffers,
 // neighbours and tables as plain values, without DPDK. The daemon has the real one
 // (relayd/live_relay.h), tests have theirs.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The Data indication that wraps what a peer without a channel sent (RFC 8656, section 11.4):
 // STUN header, XOR-PEER-ADDRESS, and the header of DATA, in front of the application's bytes.
 #pragma once

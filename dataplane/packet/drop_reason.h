@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Why the dataplane dropped a packet: every reason has a symbol, a name for counters, and a
 // sentence that tells the operator what it means and what to do. This table is the only list of
 // them.

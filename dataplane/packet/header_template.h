@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The IP and UDP headers of one flow, made once by control and copied by workers.
 //
 // A new header is made, never forwarded: TTL, IP id, options and DSCP of one leg tell the other

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "dataplane/packet/keystream.h"
 
 namespace sotto::dataplane {

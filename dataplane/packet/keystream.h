@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Unpredictable bytes for packet headers (transaction ids, IP ids) without a system call: AES-128
 // in counter mode under a key of the thread's own. One thread only.
 #pragma once

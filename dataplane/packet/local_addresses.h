@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The relay's own addresses and what stands at their ports, for every packet's first question: is
 // this for us? Built once at start and never changed, so every thread may read it.
 #pragma once

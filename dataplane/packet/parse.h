@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // From an Ethernet frame to a UDP payload, or to the reason why not. Pure: bytes in, values out; no
 // DPDK, so that it is fuzzed and tested by itself.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Any frame: it is dropped, or what was found of it lies within it.
 #include <cstdlib>
 #include <vector>

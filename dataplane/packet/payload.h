@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A UDP payload on its way from one pair of headers to another, with its checksum.
 //
 // The bytes of the application stay where they are and are never read: what is taken off or put in

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Turns a received UDP datagram into the answer to it, in the same buffer: the answer goes back to
 // the station that sent the frame, with a new IP header.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the kernel says about a network interface that a port sits on.
 #pragma once
 

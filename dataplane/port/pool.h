@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The packet pool that all ports and workers share.
 #pragma once
 

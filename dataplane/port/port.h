@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // DPDK ports: found, set up, started and ended.
 //
 //   FindPort     looks the device up and says what it can do; changes nothing

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Ports and their pool on virtual devices that need neither privileges nor a kernel interface.
 #include "dataplane/port/port.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a port's device says of its link and has counted since it was started.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "dataplane/port/wake_fd.h"
 
 #include <linux/if_packet.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The descriptor that becomes readable when a frame waits in a port's receive queue, where the
 // driver has one: so a worker can sleep until then.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The control thread of sotto-relayd, on the main lcore: it owns the TURN server, is the only
 // writer of the tables, and answers what workers hand to it. It starts the workers and ends them.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The daemon's life: start in order, serve, end in order.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "dataplane/relayd/live_relay.h"
 
 #include <rte_cycles.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sotto-relayd: the media relay.
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The channels that are bound to the ports of a peer's address: the first few in its
 // PermissionRecord, those beyond in PeerRecords.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The workers' clock: ticks of 128 ms since the process's start, in 32 bits (17 years). What a
 // record says about its end is rounded up to the next tick, so nothing ends early, and at most a
 // tick late.

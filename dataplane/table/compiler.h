@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Compiles what the TURN server says (legs, permissions, channels) into the records that workers
 // read. The only writer of the tables; control thread only.
 //

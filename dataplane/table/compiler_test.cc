@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the compiler makes of legs, permissions and channels, seen as workers see it; and that every
 // change on either leg of a call is followed at once.
 #include "dataplane/table/compiler.h"

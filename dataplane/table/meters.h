@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What each leg and each user may still let pass: the rates of relay/forwarding.h. Control sets
 // them, workers spend. Takes no memory before there is a rate; from then on it knows each leg's
 // user, so that a later rate meets no leg with the user of another that had its number.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A hash table of records that carry their own keys: one writer, any number of lock-free readers.
 //
 // A look-up touches two cache lines: a bucket of eight slots (a 16-bit tag and a 32-bit record

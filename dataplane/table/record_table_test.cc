@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The table against a map, under random changes; full buckets; and readers beside the writer.
 #include "dataplane/table/record_table.h"
 

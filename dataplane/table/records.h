@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What workers find in the tables. Control is the only writer: a record is filled in before it is
 // published and afterwards changed only in its atomic fields; it is reused after every worker has
 // passed a quiescent state.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "dataplane/table/table_memory.h"
 
 #include <rte_common.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Memory for tables: zeroed, and in huge pages where the machine has any to give, since look-ups of
 // a million legs would otherwise spend their time in page walks.
 //

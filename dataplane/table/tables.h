@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The tables that workers read and control writes.
 //
 // Relayed address -> leg is a direct index by (address, port); clients, channels, peers and

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The worker's half of a capture: bounded, and never in the worker's way.
 //
 //   CaptureTap      in each worker. Off, it costs a load and a branch per burst.

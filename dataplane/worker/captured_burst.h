@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A burst that a capture looks at, from when the worker has it until it is sent.
 #pragma once
 

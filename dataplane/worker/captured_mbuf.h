@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A packet buffer as a capture sees it.
 #pragma once
 

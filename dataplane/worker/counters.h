@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What one worker has counted since it started. The worker is the only writer; any thread may read,
 // and sums over the workers itself. Reads of different counters are not one moment.
 #pragma once

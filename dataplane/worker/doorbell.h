@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Wakes a thread that sleeps until there is something in its rings: control, or a worker.
 //
 // While it is awake, ringing costs the others one load; the system call happens only for the first

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What happens to a burst of packets: parse, classify, look up, rewrite. One per worker; it has no
 // ports and no loop of its own, so tests and benchmarks drive it packet by packet.
 //

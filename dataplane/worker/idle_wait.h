@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How a worker waits when nothing comes in: it spins through short gaps between packets, then
 // sleeps. With poll = "adaptive"; docs/performance.md has what it costs and what it saves.
 //

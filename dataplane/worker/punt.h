@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What workers hand to control, and control to workers: an mbuf, with a note in its private area
 // that says why.
 #pragma once

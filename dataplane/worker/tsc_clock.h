@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The time since the process's start, from the CPU's time stamp counter: one clock for control and
 // all workers, without a system call. The TSC must be invariant, as it is on every CPU that DPDK
 // supports.

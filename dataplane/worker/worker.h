@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A worker: one lcore that polls its own receive queue of every port, takes each packet through the
 // forwarder, and sends what comes out on its own transmit queues. Run to completion: no packet
 // waits for another thread, but for what goes to control and comes back.

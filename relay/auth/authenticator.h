@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Authenticates requests by the long-term credential mechanism (RFC 8489, section 9.2.4).
 //
 // Two sources of credentials: static users, and time-limited credentials under one of several

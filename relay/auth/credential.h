@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Long-term credentials (RFC 8489, section 9.2) and time-limited ones.
 //
 // User names and passwords are taken as they are: for ASCII that is what OpaqueString (RFC 8265)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Nonces without state (RFC 8489, section 9.2): a nonce says by itself when it was made, for whom,
 // and which security features the server had announced, under a MAC whose key never leaves the
 // process.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How many allocations (and reserved ports) each credential name holds. Names with none take no
 // memory, and before there is a limit, none do. One thread only.
 #pragma once

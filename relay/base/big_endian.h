@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Integers in network byte order.
 //
 // be16_t and be32_t hold bytes as they are on the wire; they can't be mixed with host integers by

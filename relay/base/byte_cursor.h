@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Cursors over bytes that can't run off the end.
 //
 // Each operation returns false once it would pass the end; from then on the cursor has failed and

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "relay/base/byte_cursor.h"
 
 #include <gmock/gmock.h>

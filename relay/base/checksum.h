@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The internet checksum (RFC 1071) and its incremental update (RFC 1624).
 //
 // A partial sum is kept as a uint64_t over 16-bit words read in *memory* order (not converted to

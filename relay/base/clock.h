@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Time, as it is passed into everything that has a unit test.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // When something is next due, for many objects: an ordered set that is touched rarely.
 //
 // A deadline that moves away (a heartbeat, on each frame) costs nothing: the entry stays where it

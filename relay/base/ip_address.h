@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // IP addresses, prefixes and transport addresses: plain values, 20 to 24 bytes, no sockets.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Random numbers from the process's CSPRNG (OpenSSL, seeded by the kernel), fetched in blocks:
 // ports, nonce keys, tokens and transaction ids must be beyond guessing. One thread only.
 #pragma once

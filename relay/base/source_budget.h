@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A token bucket for each source prefix, in a table of fixed size.
 //
 // Prefixes (IPv4 /24, IPv6 /56) are hashed with a secret key into a fixed number of buckets, so a

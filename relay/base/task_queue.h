@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What other threads want done by the one thread that may touch a daemon's state, its owner: with
 // what that thread passes to each task.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Text that others have written, and what of it may be shown: UTF-8 without what steers a terminal.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // [admin], the section of a daemon's configuration that says where its admin services are reached.
 #pragma once
 

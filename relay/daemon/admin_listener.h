@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where a daemon's admin services are reached: a Unix socket that file permissions guard, TCP with
 // mutual TLS, or both, and reflection with them. gRPC lives on a thread of its own here and on
 // those that it starts from there; the threads that own a daemon's state never enter it: it takes

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a daemon tells its operator of the certificates that it serves with: a certificate that is
 // past its end is no error, as another one may come with a reload, but clients refuse it.
 #pragma once

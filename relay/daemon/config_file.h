@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Configuration files of the daemons: TOML that is read by a table of all keys, from which the
 // reference of the documentation is printed too, so that the two can't differ.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How a configuration's keys are read: values that know their place in the file, the list of what
 // is wrong with them, and a daemon's table of keys. For config*.cc files alone.
 //

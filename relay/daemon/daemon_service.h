@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The service Daemon of relay/api/daemon.proto, where the contract stands, for any daemon: what it
 // does is given as functions.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How long something took, for Prometheus: counts in buckets whose bounds double, from 125
 // microseconds to two seconds, and everything beyond. One thread records, any thread reads.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Names that one process of a program holds, so that a second one on the same interface, socket or
 // store says so instead of sharing it.
 //

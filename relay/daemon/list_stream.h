@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A stream that the thread which owns a table fills from it, a bounded piece at a time, as fast as
 // its reader takes it: the thread looks at no more than kPlacesAtOnce places for a piece of work,
 // and isn't asked again before all that it found is written. So a list of a million costs what

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The daemon's log: one line for each event, to standard error.
 //
 //   text   2026-01-02T03:04:05.678Z warning The port has no link. port=net_tap0 waited_s=3

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "relay/daemon/metrics_families.h"
 
 #include <unistd.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Builds what a scrape answers: families of metrics, in the order in which they are first named.
 //
 // Names and units are Prometheus' conventions: base units (seconds, bytes), `_total` for counters.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a daemon tells Prometheus: `GET /metrics` over HTTP, as text.
 //
 // It has a thread of its own, and whoever scrapes can cost the daemon little: connections, the size

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The metrics server as those see it who scrape it, well-behaved or not: over sockets of their own.
 #include "relay/daemon/metrics_server.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the daemon tells systemd (sd_notify(3)); nothing happens if it wasn't started by it.
 #pragma once
 

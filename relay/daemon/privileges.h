@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Giving up, after the start, what the start alone needed.
 //
 // Linux keeps capabilities for each thread, and EAL's threads exist by then; so they are dropped on

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Locks, and privileges given up on every thread. What changes the process runs in a child.
 #include <fmt/format.h>
 #include <gmock/gmock.h>

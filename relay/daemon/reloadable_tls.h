@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Mutual TLS for a gRPC server whose certificates may change while it serves.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A folder for a test, and what is in it, for as long as the object lives.
 #pragma once
 

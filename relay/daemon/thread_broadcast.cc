@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "relay/daemon/thread_broadcast.h"
 
 #include <dirent.h>

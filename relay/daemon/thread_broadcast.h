@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Runs a function on every thread of the process, whatever library made it.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "relay/daemon/tls_files.h"
 
 #include <fmt/format.h>

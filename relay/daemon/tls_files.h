@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The files of mutual TLS, read and checked: gRPC itself would take anything and then fail every
 // connection without a word.
 #pragma once

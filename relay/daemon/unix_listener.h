@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A Unix socket that its file permissions guard, from the first moment on.
 #pragma once
 

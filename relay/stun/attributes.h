@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Attribute types (RFC 8489, section 18.3; RFC 8656, section 18) and error codes.
 #pragma once
 

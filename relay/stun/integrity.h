@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // MESSAGE-INTEGRITY, MESSAGE-INTEGRITY-SHA256 and FINGERPRINT (RFC 8489, sections 14.5 to 14.7).
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // STUN messages (RFC 8489, section 5): a view that parses without copying, and a builder that
 // writes into a buffer of the caller's. Neither allocates.
 #pragma once

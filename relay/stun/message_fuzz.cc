@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // STUN from anybody: no read outside the message, and what parses can be rebuilt to the same
 // attributes.
 #include <cstdlib>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The sample messages of RFC 5769 and of RFC 8489, appendix B.1, for tests.
 #pragma once
 

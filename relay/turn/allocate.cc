@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Allocate (RFC 8656, section 7).
 #include <algorithm>
 #include <utility>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the server keeps of one allocation (RFC 8656, section 6).
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // All allocations: by id, by 5-tuple, and by relayed transport address. One thread only.
 #pragma once
 

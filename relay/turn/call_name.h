@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Credential names under the peer policy `call`: "<call id>/<side>", for example "q7Rk-02/a".
 //
 // A call id is 1 to 64 characters of A-Z a-z 0-9 . _ ~ and -, which pass through URLs, log lines

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The calls of peer policy `call`: which legs stand on which side, and whether data may flow.
 //
 // A call comes into being with its first leg or when it is armed, and ends with its last leg; an

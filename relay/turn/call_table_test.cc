@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "relay/turn/call_table.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The peer policy `call`: which legs reach each other, and when.
 #include <fmt/format.h>
 

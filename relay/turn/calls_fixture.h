@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What tests of the peer policy `call` share: parties of calls, with time-limited credentials.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The peer policy `call`.
 #include "relay/turn/call_table.h"
 #include "relay/turn/calls_fixture.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A text that never changes, in one pointer and a block of just its size: where a million of them
 // are kept, std::string's 32 bytes and its spare room are half of it.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Data, packet by packet: ChannelData and Send from clients (RFC 8656, sections 11.2 and 12.6),
 // datagrams and ICMP errors from peers (sections 11.3, 11.5 and 12.7).
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Data between clients and peers (RFC 8656, sections 11 and 12).
 #include "relay/turn/server_fixture.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The names of discards, and what an operator can do about each.
 #include "relay/turn/server.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Drain: nothing new, and what stands goes on until its end or the deadline.
 #include <set>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Whose the legs are, as numbers: for what a plane keeps for each user.
 #pragma once
 

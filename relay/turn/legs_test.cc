@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What an observer of a call's legs is told.
 #include <gmock/gmock.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What an operator sees of allocations, and ends.
 #include <fmt/format.h>
 

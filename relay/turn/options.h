@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What an operator decides about the TURN server. Plain values: the daemon reads them from its
 // configuration file, tests write them down. Validate() says what is wrong with them.
 #pragma once

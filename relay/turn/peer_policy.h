@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which peers a client may reach: the static part of the peer policies, by address and port alone.
 // What depends on calls is in calls.cc.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // CreatePermission (RFC 8656, section 10) and ChannelBind (section 12.2).
 #include "absl/container/inlined_vector.h"
 #include "relay/base/big_endian.h"

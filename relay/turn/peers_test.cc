@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // CreatePermission (RFC 8656, sections 9 and 10) and ChannelBind (section 12).
 #include "relay/turn/server_fixture.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "relay/turn/port_pool.h"
 
 #include <bit>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The free ports of one relay address. Which port comes next can't be guessed (RFC 6056), and
 // finding one takes the same few steps whether the pool is empty or nearly full.
 #pragma once

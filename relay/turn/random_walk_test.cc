@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // 100,000 requests at random: whatever clients do, and whenever the plane is full, ports in use are
 // ports held, the plane holds what the server holds, and nothing is left when all lifetimes end.
 #include <random>

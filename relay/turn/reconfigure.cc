@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What an operator changes while the server runs.
 #include "relay/turn/server_impl.h"
 

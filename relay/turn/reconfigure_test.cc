@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What an operator changes while the server runs: all of it or nothing, and what runs goes on.
 #include <gmock/gmock.h>
 

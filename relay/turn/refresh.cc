@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Refresh (RFC 8656, section 8).
 #include <algorithm>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Why the server refused what a well-formed, authentic request asked for: every reason has a
 // symbol, a name for counters, the error code that the client is told, and a sentence that tells
 // the operator what it means and what to do. This table is the only list of them.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // From a STUN message to the handler of its method, and back to an answer.
 #include <array>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Ports that EVEN-PORT has set aside (RFC 8656, section 7.2): each is held until its token is used
 // or its time is over. One thread only.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The TURN server (RFC 8656): allocations, permissions, channels, calls. No sockets, no threads, no
 // clock: datagrams and the time are passed in, and what is to be sent comes back.
 //

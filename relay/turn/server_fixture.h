@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the server's tests share: options, addresses, a clock that is moved by hand, and a plane
 // that remembers what it was told and can be made to fail.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The inside of Server: its state, and the parts that share it. Each part has a file of its own:
 //
 //   server.cc       the public face: every entry point, forwarded

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What other threads want done by the thread that owns a Server, the only one that may touch it.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Requests from the outside in: classes and methods, authentication, answers.
 #include <algorithm>
 

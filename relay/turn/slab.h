@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Slots for many values of one type: an index names a value for as long as it lives, addresses
 // don't move, and a freed slot is used again before a new one is made.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a change of the options means for allocations that stand: a step at a time, while others
 // come and go.
 #include <gmock/gmock.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Slab, transaction cache, reservations, discards.
 #include <gtest/gtest.h>
 

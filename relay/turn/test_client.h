@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A TURN client for tests: it builds authenticated requests byte by byte, hands them to a Server,
 // and takes the answers apart. Its clock is the test's.
 #pragma once

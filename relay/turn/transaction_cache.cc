@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "relay/turn/transaction_cache.h"
 
 namespace sotto::relay {

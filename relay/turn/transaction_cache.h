@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Recent authenticated transactions whose repetition would be answered differently: errors to
 // Allocate (a port may have become free since) and deletions (the allocation is gone). A client
 // that sends such a request again gets the same answer for 40 seconds (RFC 8489, section 6.3.1).

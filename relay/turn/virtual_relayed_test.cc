@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Relayed addresses out of a virtual prefix.
 #include <set>
 

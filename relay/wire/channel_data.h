@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // ChannelData framing (RFC 8656, section 12.4):
 //
 //    0                   1                   2                   3

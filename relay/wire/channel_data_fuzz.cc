@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // ChannelData from anybody: what parses lies within the datagram and says so again when rebuilt.
 #include <cstdlib>
 #include <cstring>

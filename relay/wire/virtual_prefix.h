@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A prefix of addresses that exist inside a relay alone: address number `index` of it is its leg's.
 // No packet on the wire names one, so they need no ports to be told apart: a prefix of 22 host bits
 // has four million legs where a real address ends at 65,535 ports.

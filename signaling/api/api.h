@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The messages of signaling.proto under a short name.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The frames of calls, made from values: what a party may be told stands in the arguments.
 #pragma once
 

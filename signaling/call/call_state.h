@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the switchboard knows of a call and of those who may be called. Its own header, and nobody
 // else's: switchboard.h is what others see.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // For tests of the switchboard: accounts with sessions around a real one, virtual time, and all
 // that goes out of it written down. Decisions are made by the test.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How many calls an account has placed within the last minute, as a sliding window of two halves:
 // the count of this minute, and the share of the minute before that is still within 60 seconds. An
 // account that places nothing is forgotten after two minutes, so the table is as large as the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One universe of the exhaustive test (switchboard_search_test.cc): a real switchboard, the
 // sessions around it, and the rules that all it does must keep.
 #pragma once

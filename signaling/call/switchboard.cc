@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "signaling/call/switchboard.h"
 
 #include <sodium.h>

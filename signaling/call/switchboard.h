@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Calls: from place to ring, accept and end. No sockets, no threads, no clock: messages and the
 // time are passed in, and what follows goes out through `CallEffects`. All on one thread.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Alice calls, bob is called on two devices, carol is neither; frames in a word or two.
 #pragma once
 

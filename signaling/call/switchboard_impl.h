@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The switchboard's state and how its code is cut. For switchboard.cc and its exhaustive test.
 #pragma once
 

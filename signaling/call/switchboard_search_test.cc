@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // All orders of messages, over the real code, in virtual time: forged, stale, repeated and foreign
 // ones, decisions that come at any time, sessions that come and go, deadlines met and missed.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // All of a switchboard's state that its future depends on, as text, for the exhaustive test: times
 // are relative to now, sessions and calls have the test's names. Left out is what doesn't come back
 // into the switchboard's decisions: counters, and the rate limit, which the test sets beyond reach.

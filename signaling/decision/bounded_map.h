@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A hash map that holds at most so many entries: a new one takes the place of the one that was put
 // in longest ago. For what is worth remembering, and no harm to forget. One thread at a time.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Whether a call rings:
 //
 //   ring = not blocked and standing_ok and pair_rate_ok and (silencing off or token valid and

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A decision's question and answer, as values: what those who ask for one need of it.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A store with people in it, for tests and benchmarks of decisions.
 #pragma once
 

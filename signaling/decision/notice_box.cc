@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "signaling/decision/notice_box.h"
 
 #include <algorithm>

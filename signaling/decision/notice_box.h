@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Notices that wait for devices: added, coalesced and bounded.
 //
 // Calls from one caller to one device, of one kind, within one process's life, become one notice

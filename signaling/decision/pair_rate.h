@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How often one account calls one other, within a window: in memory alone, as keyed hashes under a
 // key that the process forgets, for a bounded number of pairs (the ones whose window began last).
 //

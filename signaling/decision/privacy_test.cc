@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the store holds after many calls, read as whoever takes the file would: no row pairs a
 // caller with a recipient.
 #include <gtest/gtest.h>

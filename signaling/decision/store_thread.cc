@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "signaling/decision/store_thread.h"
 
 #include <atomic>

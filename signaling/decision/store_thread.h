@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The thread that the store lives on. Work is queued to it from one thread, and batched: many jobs
 // and decisions, one transaction, one sync of the disk. Within it they run in the order in which
 // they were submitted, and see what those before them did. What a job's `done` and a decision's

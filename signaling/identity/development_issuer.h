@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Identities for development: JWTs for whoever asks, signed by a key that the server made itself.
 // Whoever can reach it can be anybody.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which JWTs make a VerifiedAccount, and which don't.
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "signaling/identity/identity_verifier.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Who a client is: a JWT (RFC 7519) that the operator signed, whose `sub` is the account.
 //
 // ES256 (ECDSA on P-256) and RS256 (RSA of 2048 bits at least), and nothing else. Which algorithm

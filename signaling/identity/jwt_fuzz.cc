@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Whatever a client sends as its identity: no crash, and no account unless a signature verifies.
 // The corpus is made of tokens whose keys nobody has any more, so nothing may ever pass.
 

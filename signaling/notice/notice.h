@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a device is told of a call that didn't ring on it. The server makes it, from types that
 // can't hold a byte of the caller's choice: whoever called, whatever they sent, it has this size
 // and form.

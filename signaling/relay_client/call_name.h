@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A call's name at the relay: its id in base64url without padding, 22 characters.
 #pragma once
 

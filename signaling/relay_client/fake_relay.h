@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A relay's CallControl service for tests of its clients: a real gRPC server on a Unix socket, or
 // with mutual TLS, that remembers what it was told and answers as it is told to.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The thread on which a RelayFleet talks to its relays: what it is given to do, at once or later,
 // in order. Holders of a shared_ptr may post to it even when it has ended (gRPC's callbacks come
 // when they come); nothing runs then.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The relays that media goes through, as signaling sees them: which are well, which has the least
 // to do, credentials for the legs of a call, and arming.
 //

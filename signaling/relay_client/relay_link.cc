@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "signaling/relay_client/relay_link.h"
 
 #include <fmt/format.h>

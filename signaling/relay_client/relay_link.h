@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One relay, as the fleet's thread sees it: polls its health, watches its legs, and tells it what
 // calls to arm and to end until it has taken that in.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Any bytes as WebSocket messages, of a stranger and of two devices that call each other: nothing
 // crashes, a stranger leaves nothing behind, and when all have gone, all is gone.
 //

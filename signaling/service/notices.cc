@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Notices on their way to devices, and the store's upkeep.
 
 #include <utility>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the operator sees and does, in virtual time, over the real switchboard and a real store.
 
 #include <gmock/gmock.h>

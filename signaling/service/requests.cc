@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The requests of a session: checked, done, and answered once the store has made them durable.
 
 #include <sodium.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the service does with requests, calls and notices, in virtual time, over the real
 // switchboard and a real store.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What sotto-signald does with the messages of its clients (docs/protocol.md, "Signaling"): opens
 // and resumes sessions, answers requests, hands calls to the switchboard and delivers notices. No
 // sockets, no threads and no clock of its own: connections are an interface, the store and the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the tests of the service share: requests, and three devices in a world.
 #pragma once
 

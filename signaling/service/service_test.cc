@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Connections and sessions of the service, in virtual time, over the real switchboard and a real
 // store.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A Service in a world of virtual time for tests: clients whose frames are kept, a store in memory
 // that works when it is told to, and relays that note what they are asked.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "signaling/service/stand_in_keys.h"
 
 #include <sodium.h>

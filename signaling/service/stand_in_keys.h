@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The keys of accounts that have none: always the same for a name, and nobody has their secrets.
 #pragma once
 

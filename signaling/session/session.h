@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One end of a session: frames are numbered, kept until they are acknowledged, and sent again on
 // the next connection, so that each arrives once and in order however often connections break
 // (docs/protocol.md, "Sessions and resumption"). No sockets, no clock.

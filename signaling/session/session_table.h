@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // All sessions of the server: found by id, by device and by the secret that resumes them. Knows
 // which connection a session has, if any; what that is, and what frames mean, it doesn't know.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The daemon: everything that is open while sotto-signald runs.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sotto-signald: the signaling server.
 
 #include <fmt/format.h>

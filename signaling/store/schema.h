@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The tables of the SQLite store, and how older files come to have them.
 //
 // PRAGMA user_version counts the steps that a file has been through; a step, once released, never

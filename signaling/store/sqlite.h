@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // SQLite for C++: a connection, prepared statements, and one run of a statement.
 #pragma once
 

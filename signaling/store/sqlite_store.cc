@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "signaling/store/sqlite_store.h"
 
 #include <fcntl.h>

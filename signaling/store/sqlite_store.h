@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The store in one SQLite file: write-ahead log, each commit synced to the disk, what is deleted
 // overwritten. One process at a time holds it.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What is SQLite's own: the file, its lock, its version, and the plans of its statements.
 #include "signaling/store/sqlite_store.h"
 

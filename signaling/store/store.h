@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What sotto-signald keeps. One interface; sqlite_store.h is the embedded default.
 //
 // One thread uses a store (store_thread.h runs it). What a call has changed is durable once

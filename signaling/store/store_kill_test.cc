@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // kill -9 at any moment: what a commit has acknowledged is there afterwards, and no token rings for
 // two calls.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What any store does: the conformance suite, run on SQLite in memory and in a file.
 #include "signaling/store/store.h"
 

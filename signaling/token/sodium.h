@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // libsodium, made ready: its fast code is chosen by sodium_init(). Costs a load when it is.
 #pragma once
 

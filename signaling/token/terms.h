@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // And, or: without the short circuit. All terms are arguments, so all are evaluated.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Privacy tokens: proof that the recipient gave this to somebody, and nothing else.
 //
 //   version(1) = 1 | epoch(4, big-endian) | serial(16) | signature(64)            85 bytes

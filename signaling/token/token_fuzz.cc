@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tokens from anybody: no read outside of them, and one that verifies was signed with the key.
 #include <algorithm>
 #include <cstdlib>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the abuse tests of the server core share.
 #pragma once
 

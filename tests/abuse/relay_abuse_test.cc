@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What has gone wrong in other TURN servers, held against this one: a test for each row of the
 // abuse list that concerns the server core. tests/abuse/CMakeLists.txt makes each a ctest entry.
 #include "tests/abuse/relay_abuse.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The rows of the abuse list that are about who reaches whom. See relay_abuse_test.cc.
 #include <random>
 #include <set>

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Two pages of Chromium, on two hosts, hold a call through the relay: audio, video and a data
 channel for ten seconds. Neither host exchanges a packet with anybody but the relay."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sotto's page in a Chromium, used as a person does: by the words on it."""
 
 import base64

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A picture for Chromium's fake camera: somebody in front of a wall, moving a little, so that
 screenshots show a call and not a test card."""
 

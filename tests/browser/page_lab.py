@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A lab in which people use Sotto's page: sotto-relayd, sotto-signald that serves the page, and a
 browser for each person."""
 

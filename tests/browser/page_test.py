@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """People use the page: they invite, call, talk, silence strangers, miss calls, and protect their
 addresses. Everything is real: two daemons, browsers, the network between them."""
 

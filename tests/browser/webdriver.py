@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Headless Chromium in a host of a lab, driven through chromedriver (W3C WebDriver).
 
 The driver, the browser and the page's web server all live in the host's own loopback.

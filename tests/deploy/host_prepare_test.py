@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """deploy/host-prepare.sh on machines made of files: what it says, changes, refuses and takes back.
 Needs no privileges; nothing of this machine is read or changed."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Clean Debian machines: a root made by debootstrap, commands run in it (Root), packages installed in it
 by apt, and copies of it that boot with systemd in a container (Machine). Needs root."""
 

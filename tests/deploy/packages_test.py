@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Debian packages on a clean Debian: what they install, that they name all that they need, how the
 services run under systemd with all their restrictions, and what is left after removal.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The dataplane against the plain TURN server: the same random packets go through both, and what
 // comes out must be the same bytes to the same addresses. The server's own data path moves a packet
 // leg by leg and knows no table, no fused record and no incremental checksum.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Any frame: it is explained, and the steps that are told lead to the verdict that the dataplane
 // came to. The scene is that of tests/fixtures; the input's first byte says on which of its ports
 // the frame arrives, and whether its IPv4 header checksum is made right.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Explanations against the dataplane: every packet of tests/fixtures is explained, and then really
 // handled. Both must come to the same end, and the first must leave no trace.
 #include "dataplane/observe/explain.h"

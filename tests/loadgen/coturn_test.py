@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """sotto-loadgen against Debian's coturn: two clients and a TURN server as three hosts."""
 
 import json

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """A UDP proxy before a TURN server that mangles ChannelData on its way to the clients.
 
 Usage: mangling_proxy.py LISTEN-IP LISTEN-PORT SERVER-PORT mangle|delay

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sotto-flood: sends random and mutated frames to a relay, at a steady pace, from a seed.
 //
 // Every frame starts as something that the relay takes (a STUN request, ChannelData, a fragment, an

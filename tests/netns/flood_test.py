@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random and mutated packets at the listening and relayed ports while calls run: the relay lives,
 does not grow, and the calls lose nothing.
 

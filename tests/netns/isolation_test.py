@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Nobody gets into a conversation that isn't theirs, and nobody learns who is on the other side."""
 
 import ipaddress

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fifty calls at 20,000 packets a second through sotto-relayd and through Debian's coturn, turn by
 turn in the same lab: nothing is lost or corrupted, and the p99 of one-way latency is printed.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The relay starts, ends and starts again; clients that were there come back."""
 
 import pathlib

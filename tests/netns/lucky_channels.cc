@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Loads the dice of coturn's client (with LD_PRELOAD). It draws channel numbers from 0x4000-0x7FFF,
 // the range of RFC 5766; RFC 8656 ended it at 0x4FFF, and a server must refuse the rest. The client
 // stays as Debian ships it: it takes 14 bits of eight random bytes, and here the two highest of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Next hops come and go: calls go on when a neighbour or the gateway changes its MAC address."""
 
 import pathlib

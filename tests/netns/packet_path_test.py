@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What happens to single packets on their way: fragments, packets too large, errors from peers."""
 
 import pathlib

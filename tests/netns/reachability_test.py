@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The relay is a host on its network: it answers ARP, neighbour discovery and echo requests for its
 own addresses, and for no others."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """coturn's own client and peer, which know nothing of Sotto, lose nothing through it."""
 
 import pathlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A relay whose interface is a VLAN on a trunk port serves clients on that VLAN, and nobody else."""
 
 import pathlib

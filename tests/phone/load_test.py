@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """sotto-loadgen signaling against sotto-signald: it counts what happens, and complains when it must."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """sotto-phone against sotto-signald and sotto-relayd: every command, and what must be refused."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """deploy/quickstart.sh, from the point where all is built: the story, --keep and --stop."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A client of sotto-relayd's services Admin and Daemon, for tests. Debian's Python, with its
 python3-grpcio.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an operator changes while the relay runs: users, secrets, credentials, log level; and what
 refusals say. Each change is tried out by TURN clients."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every look-up of the service Admin, against a relay with calls: what it says is what is."""
 
 import ipaddress

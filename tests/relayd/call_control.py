@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A client of sotto-relayd's CallControl service, for tests. Debian's Python, with its python3-grpcio.
 
 As a program: call_control.py TARGET METHOD [CALL] [--ca FILE] [--cert FILE --key FILE]

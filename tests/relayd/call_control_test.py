@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Call control from outside: who gets in, and what arming, disarming and ending a call does to media."""
 
 import pathlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Drain while calls run: nothing new, nothing lost, and the relay ends when the calls have."""
 
 import pathlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The daemon's life, in a network namespace of its own: start, readiness, privileges, end, and what
 is left behind (nothing). Needs root."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reload while calls run: nothing is lost, all or nothing, and what is named as changed has changed."""
 
 import pathlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every command of sottoctl about signaling against a server that runs: as a table, as JSON and,
 where it changes something, what it changed."""
 

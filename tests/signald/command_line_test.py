@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What sotto-signald says and returns on its command line. Needs no privileges."""
 
 import pathlib

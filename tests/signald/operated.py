@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A sotto-signald with its operator's side open, and sottoctl to drive it."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reload of a server with clients: all or nothing, nobody is disconnected, and what is named as
 changed has changed."""
 

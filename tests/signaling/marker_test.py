@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """No byte of a caller's choice reaches a silenced recipient, the store or the log: a marker in every
 field that a caller controls is looked for, in many disguises, in all that the recipient's devices are
 sent (as they decrypt it), in the store's files and in the log. And a notice is the same size, and the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Places calls to recipients of six classes in random order, as a caller who wants to know which
 // is which, and writes down all that such a caller can see: what came, how large it was, and when.
 //

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a caller sees of six kinds of recipients: one whose phone rings in vain, one who silences it,
 one who blocks it, one who is offline, one whom the operator blocks, one who doesn't exist. Through the real daemon, over TLS, in
 random order: the transcripts must be equal byte for byte, apart from random values of fixed size, and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """No row and no line pairs a caller with a recipient: after a thousand calls of all kinds among many
 accounts, with the log at its most talkative, each row of the store and each line of the log is
 searched for accounts, by name and by every digest that can be made of names without the server's key."""

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tests/signaling/probe_connection.h"
 
 #include <arpa/inet.h>

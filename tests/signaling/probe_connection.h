@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A device's session with sotto-signald for probes that measure: TLS, WebSocket (RFC 6455) and the
 // numbering of frames on a plain non-blocking socket, with nothing in between that takes time of
 // its own. Fails loudly: what a probe can't go on without aborts it.

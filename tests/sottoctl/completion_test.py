@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What sottoctl prints for packages: completions that shells take, and a clean man page."""
 
 import os

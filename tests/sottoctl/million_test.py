@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A million allocations, looked at one and all: what that costs in memory, and that the relay goes on.
 
 The relay and its clients are two processes on a shared-memory wire (net_memif); no network is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a relay would do with a packet, and packets as its workers see them: explain and capture."""
 
 import json

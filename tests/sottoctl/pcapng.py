@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads the pcapng files that captures are (draft-ietf-opsawg-pcapng), strictly: a block that isn't
 whole, or of another kind than a relay writes, is an error."""
 

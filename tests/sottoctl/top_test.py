@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """sottoctl top in a terminal: what its pages show of a relay with calls, at any size, by keyboard."""
 
 import pathlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Captures of what a host sent and received, made by tcpdump, and what they prove.
 
 recording = Capture(host).stop()

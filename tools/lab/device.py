@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Accounts and devices for tests of sotto-signald, with keys and tokens by docs/protocol.md."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """sotto-loadgen between two hosts of a lab."""
 
 import json

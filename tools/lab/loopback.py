@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """sotto-signald on loopback, with certificates and identities of its own, and clients' ways to it.
 
     folder = loopback.Folder()

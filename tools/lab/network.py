@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Labs: hosts as network namespaces around a router, for tests and for the quickstart.
 
                           router

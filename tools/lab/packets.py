@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Packets made byte by byte, for what a kernel's socket doesn't send."""
 
 import os

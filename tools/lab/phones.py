@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """sotto-phone on the hosts of a lab: what it says, as data."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What both daemons' metrics must be to a Prometheus with the deployed rules and dashboard."""
 
 import json

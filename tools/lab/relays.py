@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The relays that labs run: sotto-relayd on a DPDK port, and Debian's coturn beside it.
 
 SOTTO_LAB_RELAY=coturn puts coturn in Sotto's place, to test the tests.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """sotto-signald on a host of a lab, with TLS under an authority of the lab's own and identities for
 development."""
 

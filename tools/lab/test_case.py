@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """LabTest, the base of tests in a lab: each class of tests has one lab, with a relay and hosts."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A small TURN client over one UDP socket (RFC 8489, RFC 8656), for tests of protocol details.
 
 It is slow and obvious on purpose. Responses to authenticated requests must carry a right

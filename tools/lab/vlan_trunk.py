@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A switch port that speaks 802.1Q: what the LAN sends reaches the port with a tag, and only frames
 with that tag come back. In user space, since not every kernel has VLAN devices."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The client's side of a WebSocket (RFC 6455), with nothing but Python's own library."""
 
 import base64

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sotto-loadgen: makes traffic for relays and signaling servers, and measures what becomes of it.
 #include <fmt/format.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which packets of one call and direction have arrived: one bit each.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A histogram of durations with a bounded relative error, in the manner of HdrHistogram.
 //
 // Values below 256 ns are exact; above, each power of two is divided into 128 buckets, so that a

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tools/media/latency_histogram.h"
 
 #include <gtest/gtest.h>

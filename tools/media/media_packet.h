@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the load generator sends in place of media: who sent it to whom, when, and a fill of which
 // every byte can be checked.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Kernel UDP sockets as the load generator needs them: unconnected, so that a packet from a
 // stranger is seen rather than filtered; non-blocking; with kernel receive timestamps.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Commands about an account: its keys, tokens, contacts and settings. Each returns an exit code
 // (phone_options.h), and says what it did in events.
 #pragma once

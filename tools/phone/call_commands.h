@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Commands that make, take and watch calls. Each returns an exit code (phone_options.h).
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What sotto-phone says: one JSON object a line on stdout, "event" and "t_ms" first.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sotto-phone: a signaling client without a screen, for scripts and probes.
 #include <fmt/format.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What two phones say to each other in place of sound, and what becomes of it. Each sealed packet
 // (tools/signaling_client/media_cipher.h) holds
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One leg of a call: an allocation on the relay over a kernel UDP socket, a channel to the other
 // leg's relayed address, and a MediaFlow on it. On the io_context's thread.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A call of a phone, from place or ring to its end.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a sotto-phone is told of its server and of itself, whatever the command.
 #pragma once
 

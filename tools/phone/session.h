@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A phone's connection as its commands use it: coroutines that ask the server and wait for what
 // happens next. On the io_context's thread.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a phone remembers between commands: its account's secret, its own device, contacts with
 // their unused tokens, and which tokens it has given away. One JSON file with mode 0600, replaced
 // in one step; several processes may use it at a time.

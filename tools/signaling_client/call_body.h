@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The bodies of calls: padded, signed, sealed and opened (docs/protocol.md, "Bodies"), and
 // invitations. Whatever comes from the other side is checked field by field before it is handed
 // out. Nothing here keeps state; any thread. Errors are INVALID_ARGUMENT and say what was wrong.

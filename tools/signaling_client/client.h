@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A signaling client without sockets (docs/protocol.md, "Transport" to "Calls"): frames and the
 // time are passed in, and what is to be sent goes to a callback. It keeps a session over lost
 // connections: nothing is lost or doubled while the server still has it, and requests without an

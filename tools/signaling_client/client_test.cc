@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tools/signaling_client/client.h"
 
 #include <gmock/gmock.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A Client on a WebSocket over TLS (Boost.Beast): connects, reconnects with ever longer pauses, and
 // resumes. Many connections can share a Connector and its io_context; all on the io_context's one
 // thread.

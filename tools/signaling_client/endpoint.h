@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where a signaling server is.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Mints identities as an operator does: JWTs signed with ES256 (RFC 7518, section 3.4).
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The keys of an account and of its devices, as docs/protocol.md ("Keys of an account") derives
 // them. Nothing here keeps state or asks for the time; any thread.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Media of clients without DTLS (docs/protocol.md, "Bodies"):
 //
 //   sequence(8, big-endian) | ChaCha20-Poly1305-IETF(key, nonce = 0(4) | sequence, ad =

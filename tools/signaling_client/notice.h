@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The silenced notice, as a device opens it (docs/protocol.md, "The silenced notice").
 #pragma once
 

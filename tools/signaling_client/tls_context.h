@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What connection.cc and development_identity.cc share: TLS as clients of a signaling server want
 // it.
 #pragma once

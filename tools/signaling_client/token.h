@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Privacy tokens as the account that gives them away makes them, and as its contacts hold them
 // (docs/protocol.md, "Privacy tokens"). An implementation of its own, so that it checks the
 // server's.

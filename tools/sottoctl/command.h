@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What each file of commands is built from: how a command joins the tree of sottoctl.cc, and what
 // it gets when it runs.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // For tests: commands run against a daemon that answers as it is told.
 #pragma once
 

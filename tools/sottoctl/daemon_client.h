@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A connection to the admin services of a daemon, by the names of their methods.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How sottoctl finds its daemon, and what it says if it doesn't.
 #include "tools/sottoctl/daemon_client.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // For tests: a gRPC server on a Unix socket that answers what it was told to, whatever the service,
 // and remembers what it was asked.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What --help prints, and what the man page and the completions are made from: the tree of
 // commands.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The help of every command, against testdata/help.txt; SOTTO_UPDATE_GOLDEN=1 writes it anew.
 #include "tools/sottoctl/help.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sottoctl: how operators look at the daemons, and change them.
 #include <sys/ioctl.h>
 #include <unistd.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Messages of the .proto files as operators read them: the fields' own names, every field of a
 // message whether it is set or not, 64-bit integers as numbers, addresses as text, other bytes in
 // hexadecimal, enumerators as words in lower case without their type ("serving").

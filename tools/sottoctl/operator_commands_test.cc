@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Users, secrets, credentials, configuration and log: what is asked, and what is printed.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What commands print: one description of a record serves as a table for people, and as JSON or
 // YAML for programs. Tables show the columns that the description names; JSON and YAML show all of
 // a record.

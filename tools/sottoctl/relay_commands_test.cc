@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Each command about the relay, against a daemon that answers as it is told: what it asks, and what
 // it prints as a table and as JSON.
 #include <gmock/gmock.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // For tests: sottoctl run within the process, and what it printed.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Each command about signaling, against a daemon that answers as it is told.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

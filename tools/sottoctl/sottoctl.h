@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sottoctl as a function: the whole program but for main().
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A terminal whose whole screen is taken, and given back as it was: at the end of the object, and
 // by whatever signal the process ends or is stopped.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a TURN client authenticates with, and the keys that are made from it (RFC 8489, section
 // 9.2.2; time-limited credentials in the form that coturn's use-auth-secret made standard).
 #pragma once

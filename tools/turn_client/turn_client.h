@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A TURN client over UDP (RFC 8656) without sockets: datagrams and the time are passed in, and what
 // is to be sent goes to a callback. It keeps its allocation, permissions and channels alive until
 // Release(). One thread only.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What an operator's change takes of control at a time, with a million allocations in force: their
 // server, compiler and tables as the daemon builds them, one half of the legs with a channel to
 // another leg, the other with one to a peer outside. `change_ms` is the change itself, `tick_ms`

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Benchmarks of the dataplane's parts, with EAL started as unit tests start it.
 #include <benchmark/benchmark.h>
 #include <rte_eal.h>

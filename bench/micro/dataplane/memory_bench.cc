@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a leg of a call costs in memory: the TURN server's state, the compiler's and the tables that
 // workers read, as the daemon builds them, by what the process grows. The legs come into being as
 // clients make them: Allocate and ChannelBind with time-limited credentials, over virtual relayed

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The parts of a packet's way, one at a time: parsing, checksums, rewriting. Outputs are checked
 // against what DPDK or a computation in full says. `cycles` are TSC cycles a packet.
 #include <benchmark/benchmark.h>

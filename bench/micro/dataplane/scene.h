@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A relay's tables with many calls in them, and the packets of those calls: what the worker's
 // benchmarks forward. Built through the compiler, as control does it.
 #pragma once

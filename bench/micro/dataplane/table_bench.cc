@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A burst of 32 look-ups of random clients' channels, each with a read of what was found: our
 // table, rte_hash in bulk with records behind it (what our table replaced), absl::flat_hash_map.
 // What is found is checked. `cycles` are TSC cycles a look-up, the median of bursts.

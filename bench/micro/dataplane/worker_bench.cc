@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The worker's whole work on a burst, without ports: parse, look up, rewrite, queue.
 //
 // For each class of packet, by the number of legs and how packets arrive:

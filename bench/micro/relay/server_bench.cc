@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Authenticated transactions in the server core: how many allocations it makes and ends a second,
 // and its memory for each.
 #include <benchmark/benchmark.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Whole decisions, in batches of one transaction each: every term, down to SQLite. /file: on a real
 // file in $TMPDIR, synced at each commit; /memory: without the disk. The classes are to be alike.
 #include <benchmark/benchmark.h>

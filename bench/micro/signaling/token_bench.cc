@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a token costs to verify, whatever it is: the rows are to be alike. OpenSSL's verification,
 // which is no stricter than RFC 8032 asks, stands beside for comparison.
 #include <benchmark/benchmark.h>

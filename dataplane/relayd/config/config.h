@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The configuration of sotto-relayd: what the TOML file says, checked and as plain values.
 //
 // How such a file is read, and what of it the daemons share: relay/daemon/config_file.h.

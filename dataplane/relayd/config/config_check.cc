@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What no key of the configuration can tell by itself.
 
 #include <set>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A configuration from anywhere: it is understood or refused with a sentence, and what is
 // understood can be printed and compared.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The table of keys and the checks of sotto-relayd's configuration. Private to the config*.cc
 // files.
 #pragma once

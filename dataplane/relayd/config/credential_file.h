@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Users and shared secrets that the relay itself keeps, beside those of its configuration: what an
 // operator adds while it runs. A TOML file, [turn.auth] file, with the keys of the configuration:
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A thread for what a disk may keep waiting, so that control never is.
 #pragma once
 

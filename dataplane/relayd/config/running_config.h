@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The configuration that the relay runs with, and how it changes: reload, users, secrets. Each
 // change is all or nothing: everything is read and checked before anything changes. Control thread
 // only; what it keeps is written elsewhere, so that a slow disk never keeps control waiting.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reload, users and secrets: all of it or nothing.
 #include "dataplane/relayd/config/running_config.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Allocations and calls that an operator ends.
 #include <fmt/format.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Drain, and the users and secrets of the relay: looked up and changed.
 #include <fmt/format.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Users and secrets that an operator changes, as the operator sees it: through an AdminServer's
 // socket, with a disk that can be made to hang.
 #include <gmock/gmock.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Look-ups that may answer a million times.
 #include <fmt/format.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Lists of the service Admin as their readers see them: through an AdminServer's socket, with a
 // real TURN server behind it and a thread in control's place.
 #include <gmock/gmock.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Look-ups that answer once.
 #include <fmt/format.h>
 

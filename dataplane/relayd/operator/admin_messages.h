@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Values of the relay as messages of relay/api, for every service that tells of them.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Explain and Capture: packets as the dataplane sees them.
 #include <fmt/format.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Explain and Capture as their callers see them: through an AdminServer's socket, with a thread in
 // control's place, and bursts of a worker that the test makes.
 #include <gmock/gmock.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The relay's admin services where they are reached (relay/daemon/admin_listener.h), answered by
 // the control thread, which never enters gRPC.
 #pragma once

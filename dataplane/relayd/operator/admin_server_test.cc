@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The admin server as its clients see it: over its Unix socket, with a real TURN server behind it
 // and a thread in control's place.
 #include "dataplane/relayd/operator/admin_server.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The service Admin of relay/api/admin.proto, where the contract stands.
 //
 // Look-ups are in admin_lookups.cc, those that are streams in admin_lists.cc, packets in

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How operators name an allocation. A LegId is used again as soon as its allocation ends; what an
 // operator saw must not name the next one, so a digest of what the allocation is belongs to its
 // name.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which allocations an operator asks for: an AllocationFilter, parsed once.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Ends allocations, or counts them, a bounded piece at a time, so that control's other work isn't
 // kept waiting by however many there are. Control thread only.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What an operator ends by a filter, against a real TURN server: a step at a time.
 #include "dataplane/relayd/operator/allocation_sweep.h"
 

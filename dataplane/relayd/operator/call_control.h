@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The service CallControl of relay/api/relay.proto, where the contract stands. Threads are as
 // control_requests.h says.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A capture on its way to its reader: as fast as that one takes it, and no faster. Each chunk is
 // whole blocks of pcapng; the next is made when the last is written. Runs on gRPC's threads, by an
 // alarm while there is nothing to send. Owns itself until the stream is over.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Requests of gRPC that the control thread answers: what every service of the relay is made of.
 //
 // gRPC calls services on threads of its own. What touches the TURN server is done by the control

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The service Daemon (relay/daemon/daemon_service.h) of sotto-relayd.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One client that watches the legs of calls: a bounded queue of events and the stream that it
 // drains into. Owns itself until the stream is over.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A sotto::ListStream that control fills from a table of the TURN server or of its own.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What sotto-relayd tells Prometheus. The names are the contract of deploy/prometheus.
 #pragma once
 

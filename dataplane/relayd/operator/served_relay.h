@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // For tests of the admin services: a relay without a dataplane, behind an AdminServer's Unix
 // socket, with a thread in control's place. Time stands still in it.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The configuration that the server runs with, and how it is reloaded: all or nothing, as
 // everything is read and checked before anything changes. The service's thread.
 #pragma once

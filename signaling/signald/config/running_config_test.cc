@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a start and a reload find in the files that a configuration names.
 #include "signaling/signald/config/running_config.h"
 

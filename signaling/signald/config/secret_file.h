@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Secrets that the server makes for itself at its first start and keeps beside its store.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A TCP connection of a client, with TLS or without: what Beast reads from and writes to.
 //
 // In place of asio::ssl::stream, which keeps 34 KiB of buffers and as much again in a BIO pair for

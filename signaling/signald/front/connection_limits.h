@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How many connections there may be: in all, and from one source prefix (IPv4 /32, IPv6 /64), so
 // that one host can't take them all, nor spend the server's CPU on handshakes. One thread; time is
 // passed in.

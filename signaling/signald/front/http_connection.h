@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A client's connection while it speaks HTTP/1.1: the web client's files, /healthz, identities for
 // development, and the upgrade to WebSocket at /v1.
 #pragma once

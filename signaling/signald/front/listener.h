@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where clients connect: listening sockets, bounds on connections, and what new connections are
 // served with. All on the thread that runs the io_context.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The server's side of TLS: certificate, key and what is allowed.
 #pragma once
 

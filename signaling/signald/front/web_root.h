@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The web client's files, read into memory once: what isn't there can't be asked for, however a
 // path is written.
 #pragma once

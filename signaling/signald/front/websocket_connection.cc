@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "signaling/signald/front/websocket_connection.h"
 
 #include <boost/asio/steady_timer.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A client's WebSocket, from the upgrade of its HTTP connection on.
 #pragma once
 

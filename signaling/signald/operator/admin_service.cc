@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "signaling/signald/operator/admin_service.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The service SignalingAdmin (signaling/api/admin.proto, where its contract stands).
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The running server, as those see it who report on it.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What sotto-signald tells Prometheus. The names are the contract of deploy/prometheus.
 //
 // Nothing here has a label for an account, a device, a session, a call or an address. The counts

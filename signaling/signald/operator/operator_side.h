@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the operator reaches of the running server: the admin services and the metrics.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Requests of the operator's gRPC services, which the service's thread answers: some at once, some
 // once the store has worked. gRPC is entered on the admin listener's threads alone.
 #pragma once

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # TypeScript of the .proto files, into src/gen, by Debian's protoc (package protobuf-compiler).
 set -eu
 cd "$(dirname "$0")/.."

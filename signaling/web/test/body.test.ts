@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 import { create, toBinary } from "@bufbuild/protobuf";
 import sodium from "libsodium-wrappers";
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";

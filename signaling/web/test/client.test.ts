@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Media } from "../src/gen/call_body_pb";
 import { PastCall_Kind } from "../src/gen/local_state_pb";

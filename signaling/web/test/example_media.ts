@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 import { create } from "@bufbuild/protobuf";
 import { type Media, MediaSchema, Stream_Kind } from "../src/gen/call_body_pb";
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The server's side of docs/protocol.md, small and in memory, for tests: sessions with resumption,
 // settings, keys, notices and calls. Connections are dropped on demand.
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import type { ServerFrame } from "../src/gen/signaling_pb";
 import { boxKeyPair, randomBytes, ready } from "../src/lib/keys";

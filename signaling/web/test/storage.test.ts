@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 import "fake-indexeddb/auto";
 import { create } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 import sodium from "libsodium-wrappers";
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `sotto-loadgen calls`: makes calls through a TURN server and measures what becomes of them.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What `sotto-loadgen calls` found out, as text for people and as one JSON object.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Some of the calls of a run, on one thread: makes them, drives them, ends them.
 //
 // Latency is the kernel's receive timestamp (SO_TIMESTAMPNS: when the datagram entered the network

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One device of `sotto-loadgen signaling`: a connection of an account of its own, and which calls
 // of the run it takes part in.
 #pragma once

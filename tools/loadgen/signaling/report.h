@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What `sotto-loadgen signaling` found out, as text for people and as one JSON object.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `sotto-loadgen signaling`: many devices connected to a sotto-signald, and calls between them.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The loop of `sotto-loadgen wire`: one lcore sends and receives on all queues of the port, in
 // bursts, without allocation, lock or system call of its own.
 #pragma once

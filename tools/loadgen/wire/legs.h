@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The TURN side of `sotto-loadgen wire`: a client for each leg, brought to where media can flow,
 // kept there, and released. Without sockets: datagrams and the time are passed in, and what is to
 // be sent goes to a callback. One thread only.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The payload sizes of a run, and which packet has which. The size of a packet follows from its
 // leg and sequence number, so a receiver knows what it must be.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The packets of `sotto-loadgen wire`: ChannelData over UDP, IPv4 and Ethernet, written from a
 // template for each leg and read back byte by byte.
 //

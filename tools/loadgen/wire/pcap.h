@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A packet capture file (pcap, microseconds, Ethernet) for generators that replay one: the form
 // that all of them read.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Who is who in a run of `sotto-loadgen wire`: the MAC and IPv4 addresses and the ports of the
 // server and of every leg. Plain values; a leg is found from its address by arithmetic, so that a
 // million of them take no table.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A DPDK port, and the EAL under it, for one lcore that sends and receives on all of its queues.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Finds the highest rate that a device forwards with no more than an allowed loss: RFC 2544,
 // section 26.1, by bisection. The trials are the caller's.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tools/loadgen/wire/rate_search.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which packets of one leg have arrived, as far as the last 64 tell. 16 bytes, for millions of
 // legs.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `sotto-loadgen wire`: ChannelData through a TURN server from a DPDK port, as fast as it goes.
 #pragma once
 

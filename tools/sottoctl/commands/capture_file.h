@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reads the frames of capture files: pcap (draft-ietf-opsawg-pcap) and pcapng
 // (draft-ietf-opsawg-pcapng), of either byte order, of Ethernet. One frame is in memory at a time.
 #pragma once

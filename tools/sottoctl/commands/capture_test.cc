@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sottoctl capture: what it asks, and where and how it writes what comes.
 #include <fcntl.h>
 #include <gmock/gmock.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What two readings of a relay's counters say: rates, and percentiles of the time that packets
 // spent in the relay. Plain arithmetic; any thread.
 #pragma once

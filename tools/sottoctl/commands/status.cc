@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "relay/api/admin.pb.h"
 #include "tools/sottoctl/command.h"
 #ifdef SOTTO_SIGNALING

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What `top` shows, as lines: no terminal, no clock, no connection.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sealed bodies: what clients say to each other through a server that can't read it.
 // docs/protocol.md, "Bodies". Whoever opens one gets all of it checked, or a BodyError.
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Bytes: joined, compared, written.
 
 const encoder = new TextEncoder();

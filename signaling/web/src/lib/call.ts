@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One call, from either side: what the server and the peer say of it, and its media.
 import { create } from "@bufbuild/protobuf";
 import {

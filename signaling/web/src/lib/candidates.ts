@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // ICE candidates (RFC 8839, section 5.1): of one's own, without what they would give away besides;
 // of a peer, made again from their parts; of a relay's leg, from the server's address.
 

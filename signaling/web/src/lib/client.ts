@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One account on one device: its session, settings, contacts, history and calls.
 // `await ready` (keys.ts) first. "change" says that anything that can be read here has changed.
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Typed events.
 
 export class Emitter<Events extends Record<string, unknown>> {

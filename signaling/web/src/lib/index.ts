@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sotto's client library.
 export * from "./client";
 export type { CallEnd, CallerTrust, CallState } from "./call";

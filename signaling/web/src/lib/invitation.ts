@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Invitations: what an account gives to those it trusts, as a link. docs/protocol.md, "Privacy
 // tokens". The fragment of a link isn't sent to servers.
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";

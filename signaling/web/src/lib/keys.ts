@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Keys of an account and of a device. docs/protocol.md, "Keys of an account".
 // `await ready` before anything of this library is used: libsodium loads its WebAssembly.
 import sodium from "libsodium-wrappers";

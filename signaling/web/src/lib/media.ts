@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Media of a call, over WebRTC.
 //
 // A connection is made when the call begins, with the policy "relay" and without a server, and has

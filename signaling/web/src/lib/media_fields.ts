@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The typed description of a call's media: its bounds, what is read of a WebRTC stack's own
 // description, and the description for the stack that is made of a peer's fields. No text of a peer
 // gets to the stack but what these patterns allow.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Notices of calls that didn't ring here. docs/protocol.md, "The silenced notice".
 import sodium from "libsodium-wrappers";
 import { readU32 } from "./bytes";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A session with sotto-signald: Hello, numbered and acknowledged frames, heartbeats, and going on
 // after a lost connection without a frame lost or doubled. docs/protocol.md, "Transport".
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where a device keeps what it knows: one record for each account in IndexedDB, encrypted.
 //
 // The key is an AES-GCM key of WebCrypto that can't be exported. That keeps the account's secret

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The tokens of an account: those that it issued, and those that its contacts gave it.
 import { create } from "@bufbuild/protobuf";
 import { type Contact, IssuedTokenSchema, type LocalState } from "../gen/local_state_pb";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Privacy tokens: 85 bytes that ring once. docs/protocol.md, "Privacy tokens".
 import sodium from "libsodium-wrappers";
 import { concat, readU32, u32, utf8 } from "./bytes";

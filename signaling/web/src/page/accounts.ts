@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Who is signed in, on this device.
 import {
   Client, IndexedDbStorage, type LocalState, MemoryStorage, newState, readIdentity, type Storage,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 import { useEffect, useState } from "preact/hooks";
 import {
   type Call, type Client, type Contact, type Invitation, type LocalState, RefusedError, type Storage,

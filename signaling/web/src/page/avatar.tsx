@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 const kTints = 6;
 
 // The beginning of a name in one of six tints, always the same for a name.

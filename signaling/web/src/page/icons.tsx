@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Icons are drawn; the words stand beside them or in the button's label.
 const kPaths = {
   phone: "M6.5 4h3l1.5 4-2 1.5a11 11 0 0 0 5.5 5.5l1.5-2 4 1.5v3a1.5 1.5 0 0 1-1.6 1.5A16 16 0 0 1 5 5.6 1.5 1.5 0 0 1 6.5 4Z",

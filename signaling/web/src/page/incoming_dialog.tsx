@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 import { useEffect } from "preact/hooks";
 import type { Call, CallerTrust } from "../lib";
 import { Avatar } from "./avatar";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 import { useId, useState } from "preact/hooks";
 import { type Client, type Contact, type Invitation } from "../lib";
 import { Avatar } from "./avatar";

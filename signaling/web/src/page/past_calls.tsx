@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 import { useId } from "preact/hooks";
 import { type Client, type PastCall, PastCall_Kind } from "../lib";
 import { Icon, type IconName } from "./icons";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 import qrcode from "qrcode-generator";
 import { useMemo } from "preact/hooks";
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Two soft notes, until the returned function is called. Silent where the browser wants a click
 // before any sound.
 const kEveryMs = 3000;

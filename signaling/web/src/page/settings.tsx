@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import type { Client } from "../lib";
 import { Dialog } from "./dialog";

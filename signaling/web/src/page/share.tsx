@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 import { useId, useState } from "preact/hooks";
 import { Qr } from "./qr";
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How numbers and times are said.
 import { type CallEnd, type PastCall, PastCall_Kind } from "../lib";
 
