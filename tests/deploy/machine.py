@@ -56,7 +56,7 @@ def _sources(release):
     """This machine's own sources of Debian, as they are for that release: (URI, suite, component) each."""
     here, suite = SUITES[host_release()], SUITES[release]
     done = run(["apt-get", "indextargets", "--format", "$(ORIGIN)|$(REPO_URI)|$(CODENAME)|$(COMPONENT)",
-                "Created-By: Packages"])
+                "Created-By: Packages"], timeout=300)
     rows = sorted({tuple(line.split("|")[1:]) for line in done.stdout.splitlines()
                    if line.startswith("Debian|")})
     rows = [(uri, codename.replace(here, suite, 1), component) for uri, codename, component in rows
