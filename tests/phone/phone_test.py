@@ -15,7 +15,7 @@ from lab.capture import Capture
 from lab.certificates import make_authority
 from lab.environment import BIN
 from lab.phones import Phone
-from lab.processes import run
+from lab.processes import run, wait_for
 from lab.signalds import start_signald
 from lab.test_case import LabTest, main
 
@@ -348,7 +348,7 @@ class PhoneTest(LabTest):
         forward = self.signald.host.start(
             sys.executable, "-c", FORWARD, other, self.signald.port, self.signald.ip[4])
         self.addCleanup(forward.stop)
-        time.sleep(0.5)
+        wait_for("the forwarder", 20, lambda: "listening" in forward.output())
         url = f"wss://{other}:{self.signald.port}/v1"
         error = self.phone("a", server=url).run("register", code=FAILED).one("error")["text"]
         self.assertIn("certificate that can't be trusted", error)
@@ -374,6 +374,7 @@ def copy(a, b):
         b.sendall(data)
     b.shutdown(socket.SHUT_WR)
 server = socket.create_server((here, port))
+print("listening", flush=True)
 while True:
     a, _ = server.accept()
     b = socket.create_connection((there, port))

@@ -7,7 +7,6 @@ import os
 import pathlib
 import signal
 import socket
-import subprocess
 import sys
 import time
 import unittest
@@ -16,13 +15,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 from lab.daemons import Daemon, Folder
 from lab.environment import BIN
-from lab.processes import run
+from lab.network import Lab
+from lab.packets import ping
 from lab.test_case import main
 from minimal import config
-
-
-def ip(*args, check=True):
-    return subprocess.run(["ip", *args], check=check, capture_output=True, text=True).stdout
 
 
 def thread_fields(daemon, *fields):
@@ -40,10 +36,7 @@ class Life(unittest.TestCase):
         self.folder = Folder("relayd.toml")
         self.folder.path.chmod(0o755)  # a relay that has become another user reaches it
         self.addCleanup(self.folder.cleanup)
-        self.namespace = f"sotto-life-{os.getpid()}"
-        ip("netns", "add", self.namespace)
-        self.addCleanup(ip, "netns", "del", self.namespace, check=False)
-        self.ip("link", "set", "lo", "up")
+        self.host = self.enterContext(Lab()).lone_host("relay")
         self.ip("link", "add", "relay0", "type", "veth", "peer", "name", "host0")
         self.ip("link", "set", "relay0", "up")
         self.ip("link", "set", "host0", "up")
@@ -52,7 +45,7 @@ class Life(unittest.TestCase):
         self.before = self.leftovers()
 
     def ip(self, *args):
-        return ip("-netns", self.namespace, *args)
+        return self.host.run("ip", *args).stdout
 
     def leftovers(self):
         """What a relay could leave: interfaces, programs and flags on them, files."""
@@ -76,13 +69,12 @@ class Life(unittest.TestCase):
         self.assertEqual(set(files) - set(files_before), set())
 
     def start(self, text, name="relayd.toml"):
-        daemon = Daemon("sotto-relayd", self.folder.write(text, name), netns=self.namespace)
+        daemon = Daemon("sotto-relayd", self.folder.write(text, name), netns=self.host.netns)
         self.addCleanup(daemon.cleanup)
         return daemon
 
     def run_to_failure(self, text):
-        done = run(["ip", "netns", "exec", self.namespace, BIN / "sotto-relayd", "--config",
-                    self.folder.write(text)], check=False)
+        done = self.host.run(BIN / "sotto-relayd", "--config", self.folder.write(text), check=False)
         self.assertEqual(done.returncode, 2, done.stderr)
         # Log lines begin with the time; what remains is the sentence.
         sentences = [l for l in done.stderr.splitlines() if not l.startswith("20")]
@@ -112,13 +104,7 @@ class Life(unittest.TestCase):
             self.ip("address", "del", "192.0.2.1/24", "dev", "host0")
             self.ip("address", "add", "192.0.2.1/24", "dev", "tap0")
         # The relay answers on its port, privileges or not.
-        ping = subprocess.run(
-            ["ip", "netns", "exec", self.namespace, "ping", "-c", "3", "-i", "0.2", "-W", "2",
-             "192.0.2.10"],
-            capture_output=True,
-            text=True,
-        )
-        self.assertEqual(ping.returncode, 0, ping.stdout + daemon.output())
+        self.assertTrue(any(ping(self.host, "192.0.2.10") for _ in range(3)), daemon.output())
         self.assertEqual(daemon.end(), 0, daemon.output())
         daemon.wait_notified("STOPPING=1", seconds=1)
         if "net_tap" in vdev:

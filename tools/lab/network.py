@@ -174,6 +174,10 @@ class Lab:
         self._address(host, 28, {4: router4, 6: f"{v6}1"})
         return host
 
+    def lone_host(self, name):
+        """A host that is on no network."""
+        return self._namespace(name, {})
+
     def lan_host(self, name, number):
         """A host beside the relay: 192.0.2.<number>, 2001:db8::<number> (the same digits)."""
         host = self._wire(name, {4: f"192.0.2.{number}", 6: f"2001:db8::{number}"})
