@@ -4,7 +4,6 @@ by apt, and copies of it that boot with systemd in a container (Machine). Needs 
 
 import contextlib
 import ctypes
-import os
 import pathlib
 import re
 import shlex

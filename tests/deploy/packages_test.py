@@ -14,7 +14,6 @@ import pathlib
 import re
 import shutil
 import stat
-import subprocess
 import sys
 import unittest
 
