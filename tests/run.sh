@@ -7,6 +7,7 @@
 #   tests/run.sh --preset NAME       this preset; may be given several times
 #   tests/run.sh -R REGEX            only tests whose name matches, as in ctest
 #   tests/run.sh --second-try        what fails is run once more; what passes then is named
+#   tests/run.sh --all-releases      also on a clean machine of the Debian release that isn't this one
 #
 #   release   unit, system, latency, browser, package tests   asan   unit and system tests
 #   fuzz      each libFuzzer target for some seconds          tsan   unit tests of relay/, signaling/
@@ -18,11 +19,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 presets=()
 filter=()
 quick=no
+releases=one
 repeat=()
 while [ $# -gt 0 ]; do
   case $1 in
     --quick) quick=yes ;;
     --second-try) repeat=(--repeat until-pass:2) ;;
+    --all-releases) releases=all ;;
     --preset | -R)
       [ $# -gt 1 ] || { echo "run.sh: $1 needs a value; see --help." >&2; exit 2; }
       if [ "$1" = -R ]; then filter=(-R "$2"); else presets+=("$2"); fi
@@ -63,14 +66,20 @@ build() { # PRESET
 }
 
 test_preset() { # PRESET
-  local select=("${filter[@]}")
+  local select=("${filter[@]}") without=
+  # That takes twenty minutes where nothing of the other release is compiled yet.
+  [ $releases = all ] || without+="|other_release"
+  [ $quick = no ] || without+="|root|fuzz|deploy|tidy"
   case $1 in
     fuzz) select+=(-L fuzz) ;;
     # Unit tests: of what the daemons link, gRPC isn't built for ThreadSanitizer. And not those that
     # have one thread and a long way to go, or whose children change what they are.
-    tsan) select+=(-LE "^loopback$" -E "^(process_test|switchboard_search_test)$") ;;
+    tsan)
+      without+="|loopback"
+      select+=(-E "^(process_test|switchboard_search_test)$")
+      ;;
   esac
-  [ $quick = no ] || select+=(-LE "^(root|fuzz|deploy|tidy)$")
+  [ -z "$without" ] || select+=(-LE "^(${without#|})$")
   ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j "$(nproc)" "${repeat[@]}" "${select[@]}"
 }
 
