@@ -43,10 +43,10 @@ const dataplane::InterfaceTable& Interfaces() {
 }
 const dataplane::LocalAddresses& Locals() {
   static const dataplane::LocalAddresses locals = [] {
-    relay::ServerOptions options;
+    dataplane::LocalAddressOptions options;
     options.listen = {kListener};
     options.relay_addresses = {kListener.ip};
-    return dataplane::LocalAddresses(Interfaces(), dataplane::LocalAddressOptions::From(options));
+    return dataplane::LocalAddresses(Interfaces(), options);
   }();
   return locals;
 }

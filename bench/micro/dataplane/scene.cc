@@ -46,8 +46,8 @@ InterfaceTable MakeInterfaces() {
   return InterfaceTable::Create({interface}).value();
 }
 
-relay::ServerOptions MakeOptions() {
-  relay::ServerOptions options;
+dataplane::LocalAddressOptions MakeOptions() {
+  dataplane::LocalAddressOptions options;
   options.listen = {{RelayAddress(0), 3478}};
   for (uint32_t i = 0; i < kRelayAddresses; ++i) options.relay_addresses.push_back(RelayAddress(i));
   return options;
@@ -79,7 +79,7 @@ uint16_t WriteUdp(uint8_t* frame, const TransportAddress& from, const TransportA
 Scene::Scene(const SceneOptions& options)
     : options_(options),
       interfaces_(MakeInterfaces()),
-      locals_(interfaces_, dataplane::LocalAddressOptions::From(MakeOptions())),
+      locals_(interfaces_, MakeOptions()),
       neighbors_(interfaces_, next_hops_, frames_) {
   neighbors_.Tick(kNowMs);
   dataplane::TableSizes sizes;

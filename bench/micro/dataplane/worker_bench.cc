@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "bench/micro/dataplane/scene.h"
+#include "dataplane/observe/capture.h"
 #include "dataplane/worker/captured_burst.h"
 
 namespace sotto::bench {
