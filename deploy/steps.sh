@@ -20,7 +20,8 @@ step() { # NAME COMMAND...
   local name=$1 began=$SECONDS before line
   shift
   before=$(stat -c %s "$steps_log")
-  _steps_show "$name" "$before" &
+  # It is ended at any moment, and bash may say of that what no reader needs.
+  _steps_show "$name" "$before" 2>/dev/null &
   local show=$!
   # The command stays in the foreground, so that Ctrl-C reaches it.
   # shellcheck disable=SC2064  # this very process
@@ -46,7 +47,7 @@ step() { # NAME COMMAND...
 _steps_show() { # NAME, and how long the log was before
   local name=$1 before=$2 parent=$$ began=$SECONDS every=$steps_every waits='' done_part
   [ ! -t 3 ] || every=1
-  trap '[ -z "$waits" ] || kill "$waits"; exit' HUP INT TERM
+  trap '[ -z "$waits" ] || kill "$waits" 2>/dev/null; exit' HUP INT TERM
   [ ! -t 3 ] || printf '\r  %-12s' "$name" >&3
   while kill -0 "$parent" 2>/dev/null; do
     sleep "$every" 3>&- >/dev/null 2>&1 &
