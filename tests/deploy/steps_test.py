@@ -18,7 +18,7 @@ steps_log=$1
 exec 3>&1
 . %s/deploy/steps.sh
 steps_every=0.2
-build() { for i in 1 2 3 4; do echo "[$i/4] Building"; sleep 0.25; done; }
+build() { for i in 1 2 3 4; do echo "[$i/4] Building"; sleep 0.8; done; }
 breaks() { echo "[1/2] Building"; echo "a.cc:1: error: no"; return 3; }
 waits() { sleep 60; }
 """ % SOURCE
