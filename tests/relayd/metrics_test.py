@@ -168,7 +168,7 @@ class Prometheus(Deployed, MetricsTest):
     def is_up(self):
         try:
             return self.values('up{job="sotto-relayd"}') == [1.0]
-        except OSError:
+        except (OSError, AssertionError):  # not started yet: no answer, or 503
             if self.prometheus.returncode is not None:
                 raise AssertionError(self.prometheus.output()) from None
             return False
