@@ -7,7 +7,7 @@
 #   tests/run.sh --preset NAME       this preset; may be given several times
 #   tests/run.sh -R REGEX            only tests whose name matches, as in ctest
 #   tests/run.sh --second-try        what fails is run once more; what passes then is named
-#   tests/run.sh --all-releases      also on a clean machine of the Debian release that isn't this one
+#   tests/run.sh --clean-machines    also on clean machines of each Debian release
 #
 #   release   unit, system, latency, browser, package tests   asan   unit and system tests
 #   fuzz      each libFuzzer target for some seconds          tsan   unit tests of relay/, signaling/
@@ -19,13 +19,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 presets=()
 filter=()
 quick=no
-releases=one
+clean=no
 repeat=()
 while [ $# -gt 0 ]; do
   case $1 in
     --quick) quick=yes ;;
     --second-try) repeat=(--repeat until-pass:2) ;;
-    --all-releases) releases=all ;;
+    --clean-machines) clean=yes ;;
     --preset | -R)
       [ $# -gt 1 ] || { echo "run.sh: $1 needs a value; see --help." >&2; exit 2; }
       if [ "$1" = -R ]; then filter=(-R "$2"); else presets+=("$2"); fi
@@ -67,8 +67,8 @@ build() { # PRESET
 
 test_preset() { # PRESET
   local select=("${filter[@]}") without=
-  # That takes twenty minutes where nothing of the other release is compiled yet.
-  [ $releases = all ] || without+="|other_release"
+  # They take half an hour where nothing of the other release is compiled yet.
+  [ $clean = yes ] || without+="|clean_machine"
   [ $quick = no ] || without+="|root|fuzz|deploy|tidy"
   case $1 in
     fuzz) select+=(-L fuzz) ;;
