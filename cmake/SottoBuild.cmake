@@ -68,7 +68,9 @@ function(sotto_precompiled stack)
   file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/pch/${stack}.cc CONTENT "// Carries a precompiled header.\n")
   add_library(sotto_pch_${stack} STATIC ${PROJECT_BINARY_DIR}/pch/${stack}.cc)
   target_link_libraries(sotto_pch_${stack} PUBLIC sotto_flags ${ARG_DEPS})
-  target_precompile_headers(sotto_pch_${stack} PRIVATE ${PROJECT_SOURCE_DIR}/cmake/pch/${stack}.h)
+  # In quotes, CMake takes the name as it is. A path would differ between clones, and with it all that is
+  # compiled with this header: ccache would find none of it.
+  target_precompile_headers(sotto_pch_${stack} PRIVATE "\"cmake/pch/${stack}.h\"")
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     target_compile_options(sotto_pch_${stack} PUBLIC -fpch-preprocess)  # for ccache
   endif()
