@@ -16,8 +16,8 @@ _MAX_CONNECTIONS = 256
 def open_page(stage):
     """Returns the page's address and a sentence about it. Gone with the lab."""
     if run(["ip", "route", "show", LAN]).stdout.strip():
-        return _forward(stage), (f"this machine has uses of its own for {LAN}, so the relay is out of "
-                                 "reach: calls ring here and stay silent")
+        return _forward(stage), (f"this machine has uses of its own for {LAN}, so the relay is out "
+                                 "of reach: calls ring here and stay silent")
     _link(stage.lab)
     return stage.signald.page, f"reached over the link {LINK}, which --stop removes"
 

@@ -19,9 +19,9 @@ def tell(result):
     _tell_call(result["relay"], result["call"], bold, plain)
     _tell_stranger(result["stranger"], bold, plain)
     good = result["ok"]
-    print(f"  {green if good else red}"
-          f"{'bob got through, mallory did not, and nobody saw an address.' if good else 'This is not as it should be.'}"
-          f"{plain}\n")
+    end = ("bob got through, mallory did not, and nobody saw an address." if good
+           else "This is not as it should be.")
+    print(f"  {green if good else red}{end}{plain}\n")
 
 
 def _tell_invitation(invitation, bold, plain):
@@ -66,14 +66,15 @@ def _tell_stranger(stranger, bold, plain):
         arrow = "->" if a["direction"] == "out" else "<-"
         print(f"    {arrow} {a['kind']:<23}{_frame(a):<30}{_frame(b)}")
     print(f"    {'a relay leg':<26}{silenced['leg']:<30}{unanswered['leg']}")
-    print(f"    {'media through it':<26}{silenced['media_packets']:<30}{unanswered['media_packets']}")
+    print(f"    {'media through it':<26}{silenced['media_packets']:<30}"
+          f"{unanswered['media_packets']}")
     print(f"    {'the end':<26}{silenced['why']:<30}{unanswered['why']}")
     print(f"    {'the same' if stranger['same'] else 'NOT THE SAME'}, frame for frame and byte for "
           "byte, random ids and ports aside")
     notice = stranger["notice"]
     print(f"    alice's device got {_count(stranger['alice_frames'])}: "
-          f"{notice['kind']}, {notice['caller']}, {notice['count']} time, in {notice['bytes']} bytes "
-          f"that the server made;")
+          f"{notice['kind']}, {notice['caller']}, {notice['count']} time, in {notice['bytes']} "
+          f"bytes that the server made;")
     print(f"    {'':<19}and {stranger['relay_packets_to_alice']} packets from the relay\n")
 
 

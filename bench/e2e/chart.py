@@ -40,7 +40,8 @@ def _panels(results):
                 for at in results["adaptive"]["rates"] for poll in ("adaptive", "busy")])
     if "allocate" in results:
         yield ("veth, authenticated allocations, many in flight", "per second",
-               [(f"net_{row['driver']}", [(who, row[f"{who}_per_second"]) for who in ("sotto", "coturn")])
+               [(f"net_{row['driver']}",
+                 [(who, row[f"{who}_per_second"]) for who in ("sotto", "coturn")])
                 for row in results["allocate"]])
     if "memory" in results:
         yield ("Memory, tables included", "bytes per leg",
@@ -70,14 +71,18 @@ def draw(results):
         scale = (WIDTH - LABEL - VALUE) / most
         for label, bars in groups:
             middle = y + (len(bars) * (BAR + GAP)) / 2 + 2
-            parts.append(f'<text x="{LABEL - 10}" y="{middle}" text-anchor="end">{escape(label)}</text>')
+            parts.append(f'<text x="{LABEL - 10}" y="{middle}" text-anchor="end">'
+                         f'{escape(label)}</text>')
             for who, s in bars:
-                length, low, high = (v * scale for v in (s["median"], min(s["rounds"]), max(s["rounds"])))
+                length, low, high = (v * scale
+                                     for v in (s["median"], min(s["rounds"]), max(s["rounds"])))
                 center = y + BAR / 2
                 parts.append(
-                    f'<rect x="{LABEL}" y="{y}" width="{length:.1f}" height="{BAR}" fill="{COLORS[who]}"/>'
+                    f'<rect x="{LABEL}" y="{y}" width="{length:.1f}" height="{BAR}" '
+                    f'fill="{COLORS[who]}"/>'
                     f'<path d="M{LABEL + low:.1f} {center}H{LABEL + high:.1f}" stroke="#111"/>'
-                    f'<text x="{LABEL + max(length, high) + 6:.1f}" y="{y + 12}">{_si(s["median"])}</text>')
+                    f'<text x="{LABEL + max(length, high) + 6:.1f}" y="{y + 12}">'
+                    f'{_si(s["median"])}</text>')
                 y += BAR + GAP
             y += GROUP_GAP
         y += 14

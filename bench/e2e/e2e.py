@@ -72,8 +72,8 @@ def ratios(results):
         "testpmd_over_coturn_af_packet", "testpmd_over_coturn_af_xdp",
         "p99_9_over_coturn_af_packet", "p99_9_over_coturn_af_xdp", "burst_cycles_10000",
         "burst_cycles_million", "growth_1000_to_million", "memif_growth_1000_to_million",
-        "two_workers_over_one", "memif_two_workers_over_one", "bytes_per_leg", "coturn_bytes_per_leg",
-        "core_transactions_per_second", "allocate_over_coturn_af_packet",
+        "two_workers_over_one", "memif_two_workers_over_one", "bytes_per_leg",
+        "coturn_bytes_per_leg", "core_transactions_per_second", "allocate_over_coturn_af_packet",
         "allocate_over_coturn_af_xdp", "adaptive_idle_cpu", "adaptive_p99_us", "busy_p99_us"))
     if "micro" in results:
         cycles = {legs: found["median"] for legs, found in results["micro"]["cycles"].items()}
@@ -82,7 +82,8 @@ def ratios(results):
         if 1_048_576 in cycles:
             named["growth_1000_to_million"] = cycles[1_048_576] / cycles[1_000]
         named["two_workers_over_one"] = results["micro"]["two_workers_over_one"]["median"]
-        named["core_transactions_per_second"] = results["micro"]["transactions_per_second"]["median"]
+        transactions = results["micro"]["transactions_per_second"]
+        named["core_transactions_per_second"] = transactions["median"]
     if "memif" in results:
         opus = {row["legs"]: row for row in results["memif"]["runs"] if row["mix"] == "opus"}
         for legs, name in ((10_000, "10000"), (MAX_LEGS, "million")):
@@ -167,7 +168,8 @@ def notes(results):
 
 def main():
     parser = argparse.ArgumentParser(prog="run.sh", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one round, few sizes: under two minutes")
+    parser.add_argument("--quick", action="store_true",
+                        help="one round, few sizes: under two minutes")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--only", default=",".join(measures.ALL), help="measurements, with commas")
     parser.add_argument("--rounds", type=int, help="turns of each forwarder")
@@ -176,7 +178,8 @@ def main():
     parser.add_argument("--drivers", help="for veth, with commas: af_packet, af_xdp")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build/bench",
                         help="folder for e2e.json and e2e.svg")
-    parser.add_argument("--bin", default=ROOT / "build/release/bin", help="folder with the binaries")
+    parser.add_argument("--bin", default=ROOT / "build/release/bin",
+                        help="folder with the binaries")
     args = parser.parse_args()
     settings = QUICK if args.quick else Settings()
     if args.rounds:

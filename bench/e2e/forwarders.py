@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is measured: sotto-relayd, dpdk-testpmd and coturn, each on core 0 with a wire of its own.
 
-A wire is a net_memif socket, or a veth pair between two network namespaces. The generator is on core
-1 at the other end. All are started once and wait, stopped by SIGSTOP, for their turns: so they can be
-measured turn by turn, without a set-up between.
+A wire is a net_memif socket, or a veth pair between two network namespaces. The generator is on
+core 1 at the other end. All are started once and wait, stopped by SIGSTOP, for their turns: so they
+can be measured turn by turn, without a set-up between.
 """
 
 import contextlib
@@ -25,8 +25,8 @@ from lab.processes import LabError, Process, run, wait_for
 
 USER, PASSWORD, REALM = "bench", "a-long-enough-password", "example.org"
 SERVER_MAC, GENERATOR_MAC = "02:00:00:00:00:0a", "02:00:00:00:00:0b"
-# Over net_af_packet the kernel sees each frame too. What isn't to its interface's own address it drops
-# at once, so forwarders on DPDK have another, as the generator does by itself.
+# Over net_af_packet the kernel sees each frame too. What isn't to its interface's own address it
+# drops at once, so forwarders on DPDK have another, as the generator does by itself.
 FORWARDER_MAC = "02:00:00:00:00:1a"
 SERVER_CPU, GENERATOR_CPU = 0, 1
 SUBNET, SERVER_IP, CLIENTS = "10.0.0.0/8", "10.0.0.1", "10.1.0.0/16"
@@ -93,7 +93,8 @@ class Wire:
         for end in ("server", "generator"):
             self.netns[end] = f"{self.id}-{end}"
             run(["ip", "netns", "add", self.netns[end]])
-            bench.on_exit(lambda name=self.netns[end]: run(["ip", "netns", "del", name], check=False))
+            bench.on_exit(lambda name=self.netns[end]: run(["ip", "netns", "del", name],
+                                                           check=False))
             self._run(end, "ip", "link", "set", "lo", "up")
         self.socket = bench.path / f"{self.id}.sock"
         if kind != "memif":
@@ -104,7 +105,8 @@ class Wire:
 
     def _lay(self):
         queues = f"numtxqueues {self.queues} numrxqueues {self.queues}".split()
-        run(["ip", "-n", self.netns["server"], "link", "add", "eth0", "address", SERVER_MAC, *queues,
+        run(["ip", "-n", self.netns["server"], "link", "add", "eth0", "address", SERVER_MAC,
+             *queues,
              "type", "veth", "peer", "name", "eth0", "address", GENERATOR_MAC, *queues, "netns",
              self.netns["generator"]])
         for end in self.netns:
@@ -179,7 +181,8 @@ def start_relay(wire, legs, workers=1, poll="adaptive", policy="relay"):
     addresses = 0 if policy == "call" else -(-legs // PORTS_PER_ADDRESS)
     # Apart from the listening one, whose port no relayed address may have.
     relayed = [f"10.0.0.{2 + i}" for i in range(addresses)]
-    lcores = ",".join([f"0@{SERVER_CPU}"] + [f"{1 + w}@{(SERVER_CPU + w) % 2}" for w in range(workers)])
+    lcores = ",".join([f"0@{SERVER_CPU}"] + [f"{1 + w}@{(SERVER_CPU + w) % 2}"
+                                             for w in range(workers)])
     config = write_config(bench.path / f"{wire.id}.toml", f"""
 [dataplane]
 eal_args = ["--no-pci", "--lcores={lcores}", "--vdev={vdev}"]
@@ -251,7 +254,8 @@ def start_coturn(wire):
         return ":0D96 " in table
 
     wait_for("coturn listening", 20, is_listening)
-    # Its relay threads are set up after that, and clients who come in between may never be answered.
+    # Its relay threads are set up after that, and clients who come in between may never be
+    # answered.
     time.sleep(1)
     return coturn
 
@@ -336,8 +340,8 @@ def allocate_once(forwarder, legs, window=128, release=True):
     port, vdev = wire.vdev("generator")
     args = [wire.bench.bin / "sotto-loadgen", "wire", "--json", "--allocate-only", "--eal",
             f"--lcores=0@{GENERATOR_CPU} --vdev={vdev}", "--port", port, "--queues", wire.queues,
-            "--server", f"{SERVER_IP}:3478", "--clients", CLIENTS, "--legs", legs, "--window", window,
-            *forwarder.login, *([] if release else ["--no-release"])]
+            "--server", f"{SERVER_IP}:3478", "--clients", CLIENTS, "--legs", legs,
+            "--window", window, *forwarder.login, *([] if release else ["--no-release"])]
     process = start_generator(wire, args)
     out, err = process.communicate(timeout=300)
     if process.returncode != 0:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The measurements, each a function that returns plain values for the report.
 
-Forwarders take turns (A B A B); a figure is the median of its rounds, and its spread is the range of
-the rounds in percent of the median.
+Forwarders take turns (A B A B); a figure is the median of its rounds, and its spread is the range
+of the rounds in percent of the median.
 """
 
 import json
@@ -10,8 +10,8 @@ import statistics
 import sys
 import time
 
-from forwarders import (DRIVERS, MAX_LEGS, Generator, allocate_once, pinned, start_coturn, start_relay,
-                        start_testpmd)
+from forwarders import (DRIVERS, MAX_LEGS, Generator, allocate_once, pinned, start_coturn,
+                        start_relay, start_testpmd)
 from lab.processes import LabError, run
 
 MIXES = ("opus", "64")
@@ -53,7 +53,8 @@ def memif(bench, settings):
             say(f"memif, {legs} legs, {mix}")
             relay = start_relay(bench.wire("memif"), legs)
             testpmd = start_testpmd(bench.wire("memif"))
-            generators = {"sotto": Generator(relay, legs, mix), "testpmd": Generator(testpmd, legs, mix)}
+            generators = {"sotto": Generator(relay, legs, mix),
+                          "testpmd": Generator(testpmd, legs, mix)}
             for generator in generators.values():
                 generator.command(f"run max {settings.warmup}")
 
@@ -71,8 +72,8 @@ def memif(bench, settings):
                    "sotto_rss_bytes": relay.memory_bytes()}
             for name, values in rates.items():
                 row[f"{name}_pps"] = summary(values)
-                # A forwarder that can't keep up has a full ring before it, 2,048 packets long. Where
-                # packets hardly wait, the generator is the slower one, and the rate is its.
+                # A forwarder that can't keep up has a full ring before it, 2,048 packets long.
+                # Where packets hardly wait, the generator is the slower one, and the rate is its.
                 full_us = 2048 / row[f"{name}_pps"]["median"] * 1e6
                 row[f"{name}_p50_us"] = summary(queueing[name])
                 row[f"{name}_bounded_by_generator"] = row[f"{name}_p50_us"]["median"] < full_us / 10
@@ -146,8 +147,8 @@ def veth(bench, settings):
 
 
 def memory(bench, settings):
-    """Resident bytes per leg, permission and channel, tables and whatever the daemon holds for it: the
-    growth from a daemon with few legs to one with many, each sized for its legs."""
+    """Resident bytes per leg, permission and channel, tables and whatever the daemon holds for it:
+    the growth from a daemon with few legs to one with many, each sized for its legs."""
     few, many = settings.memory_legs
     row = {"policy": "call"}
 
@@ -170,8 +171,8 @@ def memory(bench, settings):
 
 
 def allocate(bench, settings):
-    """Authenticated Allocate transactions a second, many in flight, over veth. Each is two: the first
-    request is answered by a challenge."""
+    """Authenticated Allocate transactions a second, many in flight, over veth. Each is two: the
+    first request is answered by a challenge."""
     rows = []
     legs = settings.allocate_legs
     for driver in settings.drivers:
@@ -189,16 +190,16 @@ def allocate(bench, settings):
         row = {"driver": driver, "legs": legs, "window": settings.window}
         for name, values in rates.items():
             row[f"{name}_per_second"] = summary(values)
-        # Now and then coturn leaves early clients unanswered, which then wait for their timers: of its
-        # rounds the best one is taken.
+        # Now and then coturn leaves early clients unanswered, which then wait for their timers: of
+        # its rounds the best one is taken.
         row["over_coturn"] = (row["sotto_per_second"]["median"] / max(rates["coturn"]))
         rows.append(row)
     return rows
 
 
 def adaptive(bench, settings):
-    """What poll = "adaptive" saves and costs: CPU time of an idle relay, control included, and latency
-    at low rates beside poll = "busy", over veth (af_packet)."""
+    """What poll = "adaptive" saves and costs: CPU time of an idle relay, control included, and
+    latency at low rates beside poll = "busy", over veth (af_packet)."""
     say("adaptive and busy")
     relays, generators = {}, {}
     for poll in ("adaptive", "busy"):
@@ -254,14 +255,15 @@ def micro(bench, settings):
             "two_workers_over_one": worker[names[-1]]["two_over_one"],
             "transactions_per_second": next(iter(core.values()))["items_per_second"]})
     return {
-        "cycles": {legs: summary([r["cycles"][legs] for r in rounds]) for legs in settings.micro_legs},
+        "cycles": {legs: summary([r["cycles"][legs] for r in rounds])
+                   for legs in settings.micro_legs},
         "two_workers_over_one": summary([r["two_workers_over_one"] for r in rounds]),
         "transactions_per_second": summary([r["transactions_per_second"] for r in rounds])}
 
 
 def workers(bench, settings):
-    """One worker and two, over memif with as many queues. On a machine with two cores the second worker
-    shares its core with the generator, so the ratio says nothing about the relay there."""
+    """One worker and two, over memif with as many queues. On a machine with two cores the second
+    worker shares its core with the generator, so the ratio says nothing about the relay there."""
     rates = {1: [], 2: []}
     say("workers, 10000 legs")
     generators = {count: Generator(start_relay(bench.wire("memif", count), 10_000, count), 10_000)

@@ -16,7 +16,8 @@ _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # W3C WebDriver, section 12
 _FIND = """
 const [selector, name] = arguments;
 const scope = [...document.querySelectorAll('dialog[open]')].pop() ?? document;
-const nameOf = (e) => (e.getAttribute('aria-label') ?? e.labels?.[0]?.innerText ?? e.innerText).trim();
+const nameOf = (e) =>
+  (e.getAttribute('aria-label') ?? e.labels?.[0]?.innerText ?? e.innerText).trim();
 return [...scope.querySelectorAll(selector)].find(
   (e) => e.checkVisibility({visibilityProperty: true}) && nameOf(e).startsWith(name)) ?? null;
 """
@@ -32,7 +33,8 @@ class Page(Browser):
                 "--ignore-certificate-errors", "--hide-scrollbars",
                 f"--use-file-for-fake-video-capture={camera}",
                 # The last one counts, and it is about addresses too.
-                f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE {urlsplit(url).hostname}"],
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, "
+                f"EXCLUDE {urlsplit(url).hostname}"],
             capabilities={"acceptInsecureCerts": True,
                           "goog:loggingPrefs": {"performance": "ALL", "browser": "ALL"}})
         self._frames, self.complaints = [], []
@@ -53,7 +55,8 @@ class Page(Browser):
         self._command("POST", f"/element/{element}/value", {"text": text})
 
     def value(self, name):
-        return self.run("return arguments[0].value", {_ELEMENT: self._find("input, textarea", name)})
+        return self.run("return arguments[0].value",
+                        {_ELEMENT: self._find("input, textarea", name)})
 
     def press(self, key):
         """A key on whatever has the focus, by its code (W3C WebDriver, section 15.4.2)."""

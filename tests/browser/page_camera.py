@@ -20,7 +20,8 @@ def write_y4m(path, person):
         for n in range(FRAMES):
             sway = 10 * math.sin(2 * math.pi * n / FRAMES)
             nod = 4 * math.sin(4 * math.pi * n / FRAMES)
-            shapes = ((320 + sway * 0.5, 560, 190, 200, clothes), (320 + sway, 216 + nod, 78, 92, hair),
+            shapes = ((320 + sway * 0.5, 560, 190, 200, clothes),
+                      (320 + sway, 216 + nod, 78, 92, hair),
                       (320 + sway * 0.7, 330, 36, 60, skin), (320 + sway, 236 + nod, 62, 80, skin))
             file.write(b"FRAME\n")
             for plane in range(3):
@@ -39,6 +40,7 @@ def _plane(plane, wall, shapes):
                 continue
             half = radius_x * math.sqrt(height)
             left, right = round((centre_x - half) / scale), round((centre_x + half) / scale)
-            row[max(left, 0):min(right, width)] = bytes([color[plane]]) * (min(right, width) - max(left, 0))
+            left, right = max(left, 0), min(right, width)
+            row[left:right] = bytes([color[plane]]) * (right - left)
         rows += row
     return bytes(rows)

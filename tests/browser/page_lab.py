@@ -51,7 +51,8 @@ window.statistics = async () => {
     if (e.type === 'outbound-rtp') flows[`${e.kind} sent`] = e.bytesSent;
   }
   const gathered = entries.filter((e) => e.type === 'local-candidate').map((e) => e.candidateType);
-  return {gathered, local: all.get(pair.localCandidateId), remote: all.get(pair.remoteCandidateId), flows};
+  const local = all.get(pair.localCandidateId), remote = all.get(pair.remoteCandidateId);
+  return {gathered, local, remote, flows};
 };
 """
 
@@ -70,8 +71,8 @@ class PageTest(LabTest):
             raise LabError(f"{WEB_ROOT} has no page: build the target sotto_web")
         super().setUpClass()
         # Over IPv4 alone, so that it is known over which of its addresses a page talks.
-        cls.server = start_signald(cls.lab, [cls.relay], port=443, ring_s=cls.ring_s, web_root=WEB_ROOT,
-                                   families=(4,))
+        cls.server = start_signald(cls.lab, [cls.relay], port=443, ring_s=cls.ring_s,
+                                   web_root=WEB_ROOT, families=(4,))
         cls.pages = {name: PersonPage(cls.lab.hosts[name], cls.server.page, number)
                      for number, name in enumerate(cls.people)}
 
@@ -130,7 +131,8 @@ class PersonPage(Page):
 
     def hooks(self):
         """{told: [descriptions and candidates that WebRTC was given], random: bytes}"""
-        hooks = json.loads(self.run("return JSON.stringify({told: hooks.told, random: hooks.random})"))
+        hooks = json.loads(self.run(
+            "return JSON.stringify({told: hooks.told, random: hooks.random})"))
         return {"told": hooks["told"], "random": bytes(hooks["random"])}
 
     def account_secret(self):

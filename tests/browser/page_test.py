@@ -21,8 +21,8 @@ TALK_SECONDS = 8
 
 
 def forms_of(address):
-    """How an address can be written into bytes: as text, in binary (of which v4-mapped and others are
-    endings) and XORed with STUN's cookie."""
+    """How an address can be written into bytes: as text, in binary (of which v4-mapped and others
+    are endings) and XORed with STUN's cookie."""
     ip = ipaddress.ip_address(address)
     xored = (int.from_bytes(ip.packed[:4], "big") ^ COOKIE).to_bytes(4, "big")
     return {str(ip).encode(), ip.exploded.encode(), str(ip).upper().encode(), ip.packed, xored}
@@ -68,8 +68,8 @@ class People(PageTest):
             wait_for("no video from alice", 15, lambda: not self._frames_shown(bob))
             bob.click("Microphone")
             self.assertFalse(bob.run(
-                "return hooks.connections.at(-1).getSenders().find((s) => s.track?.kind === 'audio')"
-                ".track.enabled"))
+                "return hooks.connections.at(-1).getSenders()"
+                ".find((s) => s.track?.kind === 'audio').track.enabled"))
             bob.click("Hang up")
             alice.wait_text("Call ended.")
 
@@ -242,7 +242,8 @@ class ProtectedCall(PageTest):
         for host, other in ((self.alice, self.bob), (self.bob, self.alice)):
             with self.subTest(host=host.name):
                 recording = captures[host].stop()
-                allowed = {*self.relay.ip.values(), *self.server.ip.values(), *host.gateway.values()}
+                allowed = {*self.relay.ip.values(), *self.server.ip.values(),
+                           *host.gateway.values()}
                 self.assertEqual(recording.strangers(allowed), set())
                 sent, received = recording.conversation(self.relay.ip[4])
                 self.assertGreater(min(sent, received), 50 * TALK_SECONDS)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opens the sealed bodies of calls, with secrets that a test took from a page of its own. It looks into
-every field of every frame, also into those that a client would skip."""
+"""Opens the sealed bodies of calls, with secrets that a test took from a page of its own. It looks
+into every field of every frame, also into those that a client would skip."""
 
 import base64
 import ctypes

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""README's two commands on a machine that has nothing: a root made by debootstrap, with the last commit
-in it, where deploy/quickstart.sh installs, builds and tells its story. On the release that isn't this
-machine's, also the unit tests (tests/run.sh --quick), and packages that packages_test.py tries.
+"""README's two commands on a machine that has nothing: a root made by debootstrap, with the last
+commit in it, where deploy/quickstart.sh installs, builds and tells its story. On the release that
+isn't this machine's, also the unit tests (tests/run.sh --quick), and packages that packages_test.py
+tries.
 
     SOTTO_RELEASE=13 SOTTO_BUILD=build/release python3 tests/deploy/fresh_root_test.py
 
-Nothing of this machine's is in the root but what it needs to reach package archives, and the folder of
-compiled objects, if this machine has a ccache. Needs root, this machine's apt sources and debootstrap."""
+Nothing of this machine's is in the root but what it needs to reach package archives, and the folder
+of compiled objects, if this machine has a ccache. Needs root, this machine's apt sources and
+debootstrap."""
 
 import os
 import pathlib
@@ -32,7 +34,8 @@ def environment():
     """What the root's shell has."""
     env = {name: value for name, value in os.environ.items() if NETWORK.match(name)}
     if shutil.which("npm"):
-        env.setdefault("npm_config_registry", run(["npm", "config", "get", "registry"]).stdout.strip())
+        env.setdefault("npm_config_registry",
+                       run(["npm", "config", "get", "registry"]).stdout.strip())
     return env
 
 
@@ -43,7 +46,8 @@ def compiled():
     folder = pathlib.Path(run(["ccache", "--get-config", "cache_dir"]).stdout.strip())
     folder.mkdir(parents=True, exist_ok=True)
     size = run(["ccache", "--get-config", "max_size"]).stdout.strip()
-    return [(folder, "/var/cache/ccache")], {"CCACHE_DIR": "/var/cache/ccache", "CCACHE_MAXSIZE": size}
+    return [(folder, "/var/cache/ccache")], {"CCACHE_DIR": "/var/cache/ccache",
+                                             "CCACHE_MAXSIZE": size}
 
 
 class FreshRoot(unittest.TestCase):
@@ -88,12 +92,15 @@ class FreshRoot(unittest.TestCase):
         args = self.root.command(["env", "-C", CLONE, *command], self.binds)
         with tempfile.TemporaryFile() as out:
             try:
-                code = subprocess.run(args, env={**ENVIRONMENT, **self.env}, stdin=subprocess.DEVNULL,
-                                      stdout=out, stderr=subprocess.STDOUT, timeout=timeout).returncode
+                code = subprocess.run(args, env={**ENVIRONMENT, **self.env},
+                                      stdin=subprocess.DEVNULL,
+                                      stdout=out, stderr=subprocess.STDOUT,
+                                      timeout=timeout).returncode
             finally:
                 out.seek(0)
                 text = out.read().decode(errors="replace")
-                print(f"$ {' '.join(command)}    # {time.monotonic() - began:.0f} s\n{text}", flush=True)
+                print(f"$ {' '.join(command)}    # {time.monotonic() - began:.0f} s\n{text}",
+                      flush=True)
         self.assertEqual(code, 0, f"{command[0]} ended with {code}")
         return text
 
@@ -102,7 +109,8 @@ class FreshRoot(unittest.TestCase):
         for step in ("install", "build", "page"):
             self.assertRegex(said, rf"(?m)^  {step} +done in \d+ s$")
         self.assertIn("bob got through, mallory did not, and nobody saw an address.", said)
-        self.assertTrue((self.root.path / CLONE.lstrip("/") / "build/quickstart/web/index.html").exists())
+        page = self.root.path / CLONE.lstrip("/") / "build/quickstart/web/index.html"
+        self.assertTrue(page.exists())
         # It was a machine that had nothing, and it got no more than it needs.
         new = self.installed() - self.packages_before
         self.assertLessEqual({"g++", "cmake", "libdpdk-dev", "npm"}, new)
@@ -116,13 +124,15 @@ class FreshRoot(unittest.TestCase):
 
     @unittest.skipIf(RELEASE == host_release(), "packages_test.py makes them on this machine")
     def test_3_packages_are_made_and_lintian_finds_nothing(self):
-        # Of this very build, which is there already; deploy/packages.sh makes those that are published.
+        # Of this very build, which is there already; deploy/packages.sh makes those that are
+        # published.
         self.in_clone("deploy/install-deps.sh", "package", timeout=600)
         self.in_clone("env", "-C", "build/release", "cpack", timeout=300)
         made = sorted((self.root.path / CLONE.lstrip("/") / "build/release/packages").glob("*.deb"))
         self.assertEqual([path.name.split("_")[0] for path in made],
                          ["sotto-relayd", "sotto-signald", "sotto-tools"])
-        self.in_clone("apt-get", "install", "-y", "-qq", "--no-install-recommends", "lintian", timeout=600)
+        self.in_clone("apt-get", "install", "-y", "-qq", "--no-install-recommends", "lintian",
+                      timeout=600)
         said = self.in_clone(*LINTIAN, *(f"build/release/packages/{path.name}" for path in made),
                              timeout=300)
         self.assertEqual(said, "")

@@ -12,7 +12,8 @@ import unittest
 SCRIPT = pathlib.Path(__file__).parents[2] / "deploy/host-prepare.sh"
 PAGES = "sys/devices/system/node/node{}/hugepages/hugepages-2048kB/nr_hugepages"
 
-# What the script calls. Each call is noted; udevadm plays the kernel, which binds what was asked for.
+# What the script calls. Each call is noted; udevadm plays the kernel, which binds what was asked
+# for.
 COMMANDS = {
     "id": "echo 0",
     "ip": 'case "$*" in *"show to 198.51.100.7"*) echo "3: eth1    inet 198.51.100.7/24" ;;'
@@ -33,8 +34,8 @@ ASKS = ("ip -o", "ethtool -k", "ethtool -l", "systemctl --quiet is-active", "id 
 
 
 class Host:
-    """Two NUMA nodes of two CPUs; eth0 (ixgbe, node 0) carries the default route, eth1 (i40e, node 1)
-    and eth2 (mlx5) are spare."""
+    """Two NUMA nodes of two CPUs; eth0 (ixgbe, node 0) carries the default route, eth1 (i40e, node
+    1) and eth2 (mlx5) are spare."""
 
     def __init__(self):
         self._folder = tempfile.TemporaryDirectory(prefix="sotto-host-test-")
@@ -254,8 +255,8 @@ class HostPrepare(unittest.TestCase):
         self.done("--nic", "0000:01:00.0")
 
     def test_a_refusal_comes_before_the_first_change(self):
-        self.refused("--apply", "--hugepages", "64", "--nic", "0000:02:00.0", "--nic", "0000:09:00.0",
-                     says="there is no PCI device 0000:09:00.0")
+        self.refused("--apply", "--hugepages", "64", "--nic", "0000:02:00.0",
+                     "--nic", "0000:09:00.0", says="there is no PCI device 0000:09:00.0")
 
     def test_no_iommu_is_refused(self):
         (self.host.root / "sys/bus/pci/devices/0000:02:00.0/iommu_group").unlink()
@@ -266,7 +267,8 @@ class HostPrepare(unittest.TestCase):
         self.host.nic("0000:02:00.1", "eth3", "i40e", node=1, group=12)
         self.before = self.host.snapshot()
         self.refused("--apply", "--nic", "0000:02:00.0",
-                     says="0000:02:00.1 is in the same IOMMU group as 0000:02:00.0 and in use by i40e")
+                     says="0000:02:00.1 is in the same IOMMU group as 0000:02:00.0 and "
+                          "in use by i40e")
         self.done("--apply", "--nic", "0000:02:00.0", "--nic", "0000:02:00.1")
         self.assertEqual(self.host.driver("0000:02:00.1"), "vfio-pci")
         self.undo()
@@ -291,7 +293,8 @@ class HostPrepare(unittest.TestCase):
         self.assertNotIn("ethtool -K eth1 large-receive-offload off", self.host.changes())
         self.done("--undo")
         self.assertEqual([c for c in self.host.changes() if not c.startswith("systemctl")],
-                         ["ethtool -L eth1 combined 4", "ethtool -K eth1 generic-receive-offload on",
+                         ["ethtool -L eth1 combined 4",
+                          "ethtool -K eth1 generic-receive-offload on",
                           "ip link set dev eth1 down promisc off"])
 
     def test_more_queues_than_there_are(self):

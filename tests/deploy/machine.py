@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clean Debian machines: a root made by debootstrap, commands run in it (Root), packages installed in it
-by apt, and copies of it that boot with systemd in a container (Machine). Needs root."""
+"""Clean Debian machines: a root made by debootstrap, commands run in it (Root), packages installed
+in it by apt, and copies of it that boot with systemd in a container (Machine). Needs root."""
 
 import contextlib
 import ctypes
@@ -52,9 +52,11 @@ def host_release():
 
 
 def _sources(release):
-    """This machine's own sources of Debian, as they are for that release: (URI, suite, component) each."""
+    """This machine's own sources of Debian, as they are for that release: (URI, suite, component)
+    each."""
     here, suite = SUITES[host_release()], SUITES[release]
-    done = run(["apt-get", "indextargets", "--format", "$(ORIGIN)|$(REPO_URI)|$(CODENAME)|$(COMPONENT)",
+    done = run(["apt-get", "indextargets",
+                "--format", "$(ORIGIN)|$(REPO_URI)|$(CODENAME)|$(COMPONENT)",
                 "Created-By: Packages"], timeout=300)
     rows = sorted({tuple(line.split("|")[1:]) for line in done.stdout.splitlines()
                    if line.startswith("Debian|")})
@@ -66,7 +68,8 @@ def _sources(release):
 
 
 def _base(folder, release):
-    """What debootstrap makes, and nothing more. Kept for the next test, which must not change it."""
+    """What debootstrap makes, and nothing more. Kept for the next test, which must not change
+    it."""
     suite, sources = _sources(release)
     base = folder / f"base-{suite}"
     if not base.exists():
@@ -80,7 +83,8 @@ def _base(folder, release):
 
 def _memory_for_roots():
     """Whether this machine can spare the memory for a root in which all is built."""
-    available = re.search(r"(?m)^MemAvailable: +(\d+) kB", pathlib.Path("/proc/meminfo").read_text())
+    available = re.search(r"(?m)^MemAvailable: +(\d+) kB",
+                          pathlib.Path("/proc/meminfo").read_text())
     return int(available[1]) >= 12 << 20
 
 
@@ -95,8 +99,9 @@ class Root:
 
     @classmethod
     def make(cls, folder, release, name, in_memory=False):
-        """Lays it in folder/name, in place of what is there. `in_memory`: if there is enough of it, which
-        spares a disk some hundred thousand files; it is gone with this process, however that ends."""
+        """Lays it in folder/name, in place of what is there. `in_memory`: if there is enough of it,
+        which spares a disk some hundred thousand files; it is gone with this process, however that
+        ends."""
         base, sources = _base(folder, release)
         root = cls(folder / name)
         root.remove()
@@ -113,7 +118,8 @@ class Root:
         # Taken into its list of certificates when the package ca-certificates is installed.
         authorities = pathlib.Path("/usr/local/share/ca-certificates")
         if authorities.exists():
-            shutil.copytree(authorities, root.path / authorities.relative_to("/"), dirs_exist_ok=True)
+            shutil.copytree(authorities, root.path / authorities.relative_to("/"),
+                            dirs_exist_ok=True)
         # It runs when the CPUs are idle alone, and a machine isn't up before it has.
         (etc / "systemd/system").mkdir(parents=True, exist_ok=True)
         (etc / "systemd/system/e2scrub_reap.service").symlink_to("/dev/null")
@@ -128,7 +134,8 @@ class Root:
             ["unshare", "--mount", "--propagation", "private", "sh", "-euc",
              'mount -t tmpfs -o size=16g,mode=755 tmpfs "$1"; echo held; exec sleep infinity', "sh",
              self._inside],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, preexec_fn=_die_with_parent)
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+            preexec_fn=_die_with_parent)
         if self._holder.stdout.readline() != "held\n":
             raise MachineError(f"there is no tmpfs in {self._inside}")
         self.path = pathlib.Path(f"/proc/{self._holder.pid}/root{self._inside}")
@@ -144,17 +151,20 @@ class Root:
         shutil.rmtree(self._inside, ignore_errors=True)
 
     def command(self, args, binds=()):
-        """The command on this machine that runs `args` in the root. `binds` are (folder of this machine,
-        where it is in the root)."""
-        script = ["root=$1; shift", 'mount --bind "$root" "$root"', 'mount -t proc proc "$root/proc"',
+        """The command on this machine that runs `args` in the root. `binds` are (folder of this
+        machine, where it is in the root)."""
+        script = ["root=$1; shift", 'mount --bind "$root" "$root"',
+                  'mount -t proc proc "$root/proc"',
                   'mount -t sysfs sysfs "$root/sys"', 'mount --rbind /dev "$root/dev"',
                   'mount -t tmpfs tmpfs "$root/run"']
         for here, there in binds:
             there = f'"$root"/{shlex.quote(str(there).lstrip("/"))}'
             script.append(f"mkdir -p {there}; mount --bind {shlex.quote(str(here))} {there}")
         script.append('exec chroot "$root" "$@"')
-        enter = ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", "--"] if self._holder else []
-        return [*enter, "unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child",
+        enter = ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt",
+                 "--"] if self._holder else []
+        return [*enter, "unshare", "--mount", "--propagation", "private",
+                "--pid", "--fork", "--kill-child",
                 "sh", "-euc", "\n".join(script), "sh", str(self._inside), *map(str, args)]
 
     def run(self, *args, env=None, binds=(), check=True, timeout=300):
@@ -163,8 +173,8 @@ class Root:
 
 
 def make_root(folder, packages, release):
-    """A root with these .deb files installed, and whatever they depend on; nothing more (no recommended
-    packages), so that what they don't name is missing."""
+    """A root with these .deb files installed, and whatever they depend on; nothing more (no
+    recommended packages), so that what they don't name is missing."""
     root = Root.make(folder, release, f"root-{SUITES[release]}")
     (root.path / "debs").mkdir()
     for package in packages:
@@ -178,7 +188,8 @@ class Machine:
     """A copy of a root, booted. Gone, with all that it changed, at the end of the `with` block."""
 
     def __init__(self, root, prepare=None, state="running"):
-        """prepare(machine) writes to machine.root before it boots, to `state` as systemctl calls it."""
+        """prepare(machine) writes to machine.root before it boots, to `state` as systemctl calls
+        it."""
         self._root = root.path
         self._prepare = prepare
         self._state = state
@@ -202,23 +213,27 @@ class Machine:
             (folder / name).mkdir(mode=0o755)
         self.root = folder / "root"
         run(["mount", "-t", "overlay", "overlay", "-o",
-             f"lowerdir={self._root},upperdir={folder / 'upper'},workdir={folder / 'work'}", self.root])
+             f"lowerdir={self._root},upperdir={folder / 'upper'},workdir={folder / 'work'}",
+             self.root])
         self._stack.callback(run, ["umount", self.root])
         if self._prepare:
             self._prepare(self)
         # /sys/module: DPDK looks there, and a container has none.
         log = self._stack.enter_context(open(folder / "console", "wb"))
         self._container = subprocess.Popen(
-            ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot", "--directory", self.root,
+            ["systemd-nspawn", "--quiet", "--register=no",
+             "--keep-unit", "--boot", "--directory", self.root,
              "--private-network", "--capability=CAP_SYS_RAWIO,CAP_NET_ADMIN,CAP_BPF,CAP_IPC_LOCK",
-             "--system-call-filter=bpf", "--bind=/dev/net/tun", "--bind-ro=/sys/module", "--console=pipe"],
+             "--system-call-filter=bpf", "--bind=/dev/net/tun", "--bind-ro=/sys/module",
+             "--console=pipe"],
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM))
         self._stack.callback(self._end)
         self._init = self.wait_for("The container's start", self._find_init)
         state = self.wait_for("The container's boot", self._booted, 60)
         if state != self._state:
-            raise MachineError(f"it is {state}: {self.exec('systemctl', '--failed', '--plain').stdout}")
+            failed = self.exec("systemctl", "--failed", "--plain").stdout
+            raise MachineError(f"it is {state}: {failed}")
 
     def _end(self):
         self._container.terminate()  # systemd shuts down in order

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Debian packages on a clean Debian: what they install, that they name all that they need, how the
-services run under systemd with all their restrictions, and what is left after removal.
+"""The Debian packages on a clean Debian: what they install, that they name all that they need, how
+the services run under systemd with all their restrictions, and what is left after removal.
 
     SOTTO_BUILD=build/release python3 tests/deploy/packages_test.py
     SOTTO_DEBS=FOLDER   tries these packages instead of making some from the build tree
@@ -27,8 +27,8 @@ SOURCE = pathlib.Path(__file__).parents[2]
 BUILD = pathlib.Path(os.environ.get("SOTTO_BUILD", SOURCE / "build/release")).resolve()
 RELEASE = os.environ.get("SOTTO_RELEASE") or host_release()
 DAEMONS = {"sotto-relayd": "sotto", "sotto-signald": "sotto-signald"}
-# What systemd-analyze says of the units, from 0 (locked in) to 10. The relay's capabilities are what
-# opens NICs, taps and XDP programs; it drops them itself, which this figure doesn't know.
+# What systemd-analyze says of the units, from 0 (locked in) to 10. The relay's capabilities are
+# what opens NICs, taps and XDP programs; it drops them itself, which this figure doesn't know.
 EXPOSURE = {"sotto-relayd": 3.1, "sotto-signald": 1.6}
 
 
@@ -58,7 +58,8 @@ def for_admins(text):
 
 
 def configure(path, text):
-    """Writes a configuration as an operator would: readable by all, which the package then mends."""
+    """Writes a configuration as an operator would: readable by all, which the package then
+    mends."""
     def prepare(it):
         target = it.root / path
         target.parent.mkdir(exist_ok=True)
@@ -82,7 +83,8 @@ class Installed(unittest.TestCase):
                     self.assertTrue(path.startswith("./usr/"), "nothing goes to /etc or /var")
 
     def test_users_and_folders(self):
-        passwd = dict(line.split(":", 1) for line in (ROOT.path / "etc/passwd").read_text().splitlines())
+        passwd = dict(line.split(":", 1)
+                      for line in (ROOT.path / "etc/passwd").read_text().splitlines())
         group = {line.split(":")[0]: line.split(":")[3]
                  for line in (ROOT.path / "etc/group").read_text().splitlines()}
         for user in DAEMONS.values():
@@ -91,7 +93,8 @@ class Installed(unittest.TestCase):
         self.assertEqual(stat.S_IMODE((ROOT.path / "etc/sotto").stat().st_mode), 0o755)
 
     def test_every_program_runs_with_what_the_packages_depend_on(self):
-        for program in ("sotto-relayd", "sotto-signald", "sottoctl", "sotto-loadgen", "sotto-phone"):
+        for program in ("sotto-relayd", "sotto-signald", "sottoctl", "sotto-loadgen",
+                        "sotto-phone"):
             with self.subTest(program):
                 libraries = ROOT.run("ldd", f"/usr/bin/{program}").stdout
                 self.assertNotIn("not found", libraries)
@@ -101,7 +104,8 @@ class Installed(unittest.TestCase):
 
     def test_version_names_the_cpu_that_it_needs(self):
         version = run(["dpkg-deb", "-f", DEBS["sotto-relayd"], "Version"]).stdout.strip()
-        code = run(["objdump", "-d", "--no-show-raw-insn", ROOT.path / "usr/bin/sotto-relayd"], timeout=120).stdout
+        code = run(["objdump", "-d", "--no-show-raw-insn", ROOT.path / "usr/bin/sotto-relayd"],
+                   timeout=120).stdout
         beyond = re.search(r"%[yz]mm\d", code) is not None
         self.assertEqual(version.endswith("+native-1"), beyond, version)
 
@@ -132,14 +136,17 @@ class Installed(unittest.TestCase):
         return text.replace("/etc/sotto/", "/root/keys/")
 
     def test_tools_have_pages_and_completions(self):
-        for path in ("man/man1/sottoctl.1.gz", "man/man8/sotto-relayd.8.gz", "man/man8/sotto-signald.8.gz",
+        for path in ("man/man1/sottoctl.1.gz", "man/man8/sotto-relayd.8.gz",
+                     "man/man8/sotto-signald.8.gz",
                      "bash-completion/completions/sottoctl", "zsh/vendor-completions/_sottoctl"):
             self.assertGreater((ROOT.path / "usr/share" / path).stat().st_size, 300, path)
-        run(["bash", "-c", f". {ROOT.path}/usr/share/bash-completion/completions/sottoctl && complete -p sottoctl"])
+        completions = ROOT.path / "usr/share/bash-completion/completions/sottoctl"
+        run(["bash", "-c", f". {completions} && complete -p sottoctl"])
 
     def test_units_are_valid(self):
         for daemon in DAEMONS:
-            done = run(["systemd-analyze", "verify", "--man=no", f"--root={ROOT.path}", f"{daemon}.service"])
+            done = run(["systemd-analyze", "verify", "--man=no", f"--root={ROOT.path}",
+                        f"{daemon}.service"])
             self.assertNotIn(daemon, done.stderr)
 
     def test_units_are_locked_in(self):
@@ -166,10 +173,12 @@ class Services(unittest.TestCase):
                 self.assertEqual(it.exec("systemctl", "is-enabled", daemon).stdout, "enabled\n")
                 it.exec("systemctl", "start", daemon)  # no error either
                 self.assertEqual(it.pid_of(daemon), 0)
-            self.assertEqual(it.shell("stat -c '%a %U %G' /run/sotto").stdout, "1775 root sotto-admin\n")
+            self.assertEqual(it.shell("stat -c '%a %U %G' /run/sotto").stdout,
+                             "1775 root sotto-admin\n")
 
     def test_relay_serves_calls_without_privileges(self):
-        with Machine(ROOT, configure("etc/sotto/relayd.toml", for_admins(example("development.toml")))) as it:
+        with Machine(ROOT, configure("etc/sotto/relayd.toml",
+                                     for_admins(example("development.toml")))) as it:
             pid = it.pid_of("sotto-relayd")
             self.assertGreater(pid, 0, it.journal("sotto-relayd"))
             status = it.shell(f"cat /proc/{pid}/task/*/status").stdout
@@ -199,18 +208,22 @@ class Services(unittest.TestCase):
         """Two-party calls between programs of the machine's kernel, through the relay's port."""
         it.in_network("ip", "address", "add", "192.0.2.1/24", "dev", host_side)
         it.in_network("ethtool", "-K", host_side, "tx", "off")
-        done = it.shell("sotto-loadgen calls --server 192.0.2.10:3478 --user demo --password a-long-secret "
-                        "--calls 5 --pps 500 --seconds 1 --max-loss 1 --json")
+        done = it.shell("sotto-loadgen calls --server 192.0.2.10:3478 --user demo "
+                        "--password a-long-secret --calls 5 --pps 500 --seconds 1 --max-loss 1 "
+                        "--json")
         self.assertGreater(json.loads(done.stdout)["received"], 100, done.stdout)
 
     def test_kernel_interfaces_work_under_the_units_restrictions(self):
         for driver in ("net_af_packet", "net_af_xdp"):
             with self.subTest(driver), Machine(ROOT) as it:
-                it.in_network("ip", "link", "add", "relay0", "type", "veth", "peer", "name", "host0")
+                it.in_network("ip", "link", "add", "relay0", "type", "veth", "peer", "name",
+                              "host0")
                 for link in ("relay0", "host0"):
                     it.in_network("ip", "link", "set", link, "up")
-                text = example("development.toml").replace("net_tap0,iface=sotto0", f"{driver}0,iface=relay0")
-                text = text.replace('port = "net_tap0"', f'port = "{driver}0"\nmac = "02:00:00:00:00:10"')
+                text = example("development.toml").replace("net_tap0,iface=sotto0",
+                                                           f"{driver}0,iface=relay0")
+                text = text.replace('port = "net_tap0"',
+                                    f'port = "{driver}0"\nmac = "02:00:00:00:00:10"')
                 configure("etc/sotto/relayd.toml", text)(it)
                 it.shell("mount -t bpf bpf /sys/fs/bpf; systemd-tmpfiles --create")
                 it.exec("systemctl", "start", "sotto-relayd")
@@ -222,11 +235,14 @@ class Services(unittest.TestCase):
     def test_a_bad_configuration_is_said_once(self):
         with Machine(ROOT, configure("etc/sotto/relayd.toml", "nonsense = 1\n"), "degraded") as it:
             self.assertEqual(it.exec("systemctl", "is-failed", "sotto-relayd").stdout, "failed\n")
-            self.assertEqual(it.exec("systemctl", "show", "-P", "NRestarts", "sotto-relayd").stdout, "0\n")
-            self.assertIn('relayd.toml:1: unknown section or key "nonsense"', it.journal("sotto-relayd"))
+            self.assertEqual(it.exec("systemctl", "show", "-P", "NRestarts", "sotto-relayd").stdout,
+                             "0\n")
+            self.assertIn('relayd.toml:1: unknown section or key "nonsense"',
+                          it.journal("sotto-relayd"))
 
     def test_signaling_serves_the_page_and_keeps_its_store_to_itself(self):
-        text = (ROOT.path / "usr/share/doc/sotto-signald/examples/signald-development.toml").read_text()
+        examples = ROOT.path / "usr/share/doc/sotto-signald/examples"
+        text = (examples / "signald-development.toml").read_text()
         with Machine(ROOT, configure("etc/sotto/signald.toml", for_admins(text))) as it:
             pid = it.pid_of("sotto-signald")
             self.assertGreater(pid, 0, it.journal("sotto-signald"))
@@ -234,7 +250,8 @@ class Services(unittest.TestCase):
                              it.shell("id -u sotto-signald").stdout)
             page = it.in_network(
                 sys.executable, "-c",
-                "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8080/').read().decode())")
+                "import urllib.request as u; "
+                "print(u.urlopen('http://127.0.0.1:8080/').read().decode())")
             self.assertIn("<script", page.stdout)
             self.assertEqual(it.shell("stat -c '%a %U %G' /run/sotto/signald.sock").stdout,
                              "660 sotto-signald sotto-admin\n")
@@ -274,14 +291,16 @@ class Services(unittest.TestCase):
 
             it.shell("touch /var/lib/sotto/relayd.auth.toml")
             it.exec("dpkg", "--remove", "sotto-relayd", timeout=120)
-            self.assertNotEqual(it.exec("systemctl", "is-active", "sotto-relayd", check=False).stdout,
+            self.assertNotEqual(it.exec("systemctl", "is-active", "sotto-relayd",
+                                        check=False).stdout,
                                 "active\n")
             it.shell("test -e /var/lib/sotto/relayd.auth.toml && test -e /etc/sotto/relayd.toml")
 
             it.exec("dpkg", "--purge", *DEBS, timeout=120)
-            left = it.shell("find / -xdev -ipath '*sotto*' -not -path '/debs/*' -not -path '/proc/*' "
-                            "-not -path '/sys/*' -not -path '/tmp/*' -not -path '/var/log/*' -print").stdout
-            self.assertEqual(left, "")
+            left = it.shell("find / -xdev -ipath '*sotto*' -not -path '/debs/*' "
+                            "-not -path '/proc/*' -not -path '/sys/*' -not -path '/tmp/*' "
+                            "-not -path '/var/log/*' -print")
+            self.assertEqual(left.stdout, "")
 
 
 if __name__ == "__main__":

@@ -75,7 +75,8 @@ class Steps(unittest.TestCase):
 
     def test_the_percentage_is_that_of_this_step(self):
         done = self.run_script("step build sleep 0.7")
-        self.assertRegex(done.stdout, r"^(  build       \d s so far\n)+  build       done in \d s\n$")
+        self.assertRegex(done.stdout,
+                         r"^(  build       \d s so far\n)+  build       done in \d s\n$")
 
     def test_a_step_that_fails_shows_its_last_lines_and_ends_the_script(self):
         done = self.run_script("step build breaks; echo after")

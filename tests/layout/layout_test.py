@@ -49,7 +49,8 @@ def problems(root, sources):
     for source in sources:
         folder = os.path.dirname(source)
         if folder not in rows:
-            found.append(f"{source}: the table of {TABLE} has no row for `{folder}`; add it above what includes it")
+            found.append(f"{source}: the table of {TABLE} has no row for `{folder}`; "
+                         "add it above what includes it")
             continue
         seen.add(folder)
         _, allowed, in_tests = rows[folder]
@@ -63,8 +64,8 @@ def problems(root, sources):
                 elif target in in_tests and OF_TESTS.search("/" + source):
                     used.add((folder, "tests", target))
                 else:
-                    found.append(f'{source}: includes "{path}", and `{folder}` may not include `{target}`; '
-                                 f"move what it needs down, or itself up ({TABLE})")
+                    found.append(f'{source}: includes "{path}", and `{folder}` may not include '
+                                 f"`{target}`; move what it needs down, or itself up ({TABLE})")
     for folder, (position, allowed, in_tests) in rows.items():
         if folder not in seen and not any(f.startswith(folder + "/") for f in sources) \
                 and not os.path.isdir(os.path.join(root, folder)):
@@ -73,20 +74,24 @@ def problems(root, sources):
             if target not in rows:
                 found.append(f"{TABLE}: `{folder}` may include `{target}`, which has no row")
             elif rows[target][0] >= position:
-                found.append(f"{TABLE}: `{folder}` may include `{target}`, whose row is below; imports go one way")
+                found.append(f"{TABLE}: `{folder}` may include `{target}`, whose row is below; "
+                             "imports go one way")
         for target in sorted(allowed):
             if (folder, target) not in used:
-                found.append(f"{TABLE}: `{folder}` may include `{target}`, and doesn't; take it out")
+                found.append(f"{TABLE}: `{folder}` may include `{target}`, and doesn't; "
+                             "take it out")
         for target in sorted(in_tests):
             if (folder, "tests", target) not in used:
-                found.append(f"{TABLE}: tests of `{folder}` may include `{target}`, and don't; take it out")
+                found.append(f"{TABLE}: tests of `{folder}` may include `{target}`, and don't; "
+                             "take it out")
     return found
 
 
 def tracked_sources(root):
     listed = subprocess.run(["git", "-C", root, "ls-files", "-z", "*.cc", "*.h"], check=True,
                             capture_output=True, text=True).stdout
-    return [path for path in listed.split("\0") if path and os.path.exists(os.path.join(root, path))]
+    return [path for path in listed.split("\0") if path
+            and os.path.exists(os.path.join(root, path))]
 
 
 class Layout(unittest.TestCase):
@@ -99,7 +104,8 @@ class Checker(unittest.TestCase):
 
     def problems_of(self, table, sources):
         with tempfile.TemporaryDirectory() as root:
-            files = {TABLE: "| folder | what | may include | its tests too |\n|---|---|---|---|\n" + table, **sources}
+            head = "| folder | what | may include | its tests too |\n|---|---|---|---|\n"
+            files = {TABLE: head + table, **sources}
             for path, text in files.items():
                 os.makedirs(os.path.join(root, os.path.dirname(path)), exist_ok=True)
                 with open(os.path.join(root, path), "w", encoding="utf-8") as file:
@@ -114,7 +120,8 @@ class Checker(unittest.TestCase):
 
     def test_an_include_that_no_row_allows_is_named(self):
         sources = dict(self.USED, **{"relay/base/a.h": '#include "relay/turn/b.h"\n'})
-        self.assertIn('relay/base/a.h: includes "relay/turn/b.h"', self.problems_of(self.GOOD, sources)[0])
+        self.assertIn('relay/base/a.h: includes "relay/turn/b.h"',
+                      self.problems_of(self.GOOD, sources)[0])
 
     def test_a_row_may_not_allow_what_is_below_it(self):
         table = "| `relay/base` | b | `relay/turn` | |\n| `relay/turn` | t | `relay/base` | |\n"
@@ -126,7 +133,8 @@ class Checker(unittest.TestCase):
         self.assertIn("no row for `relay/new`", self.problems_of(self.GOOD, sources)[0])
 
     def test_what_a_row_allows_and_nobody_uses_is_named(self):
-        self.assertIn("and doesn't", self.problems_of(self.GOOD, {"relay/base/a.h": "", "relay/turn/b.cc": ""})[0])
+        self.assertIn("and doesn't",
+                      self.problems_of(self.GOOD, {"relay/base/a.h": "", "relay/turn/b.cc": ""})[0])
 
     def test_what_only_tests_may_include_is_refused_to_the_rest(self):
         table = "| `relay/base` | b | | |\n| `relay/turn` | t | | `relay/base` |\n"
@@ -138,7 +146,8 @@ class Checker(unittest.TestCase):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--print-use", action="store_true", help="prints which folder includes which, as it is")
+    parser.add_argument("--print-use", action="store_true",
+                        help="prints which folder includes which, as it is")
     known, rest = parser.parse_known_args()
     if known.print_use:
         use = {}
@@ -148,7 +157,8 @@ if __name__ == "__main__":
                 for include in INCLUDE.findall(opened.read()):
                     other = os.path.dirname(include)
                     if other != own and "/" in include and include.split("/")[0] in TOPS:
-                        use.setdefault(own, {}).setdefault(other, set()).add(bool(OF_TESTS.search("/" + path)))
+                        in_tests = bool(OF_TESTS.search("/" + path))
+                        use.setdefault(own, {}).setdefault(other, set()).add(in_tests)
         for own in sorted(use):
             plain = sorted(o for o, kinds in use[own].items() if False in kinds)
             tests = sorted(o for o, kinds in use[own].items() if kinds == {True})

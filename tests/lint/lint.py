@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks the sources for what a compiler doesn't: run it before each commit.
 
-    tests/lint/lint.py                  all checks; clang-tidy on the C++ files that this branch changes
+    tests/lint/lint.py                  all checks; clang-tidy on what this branch changes
     tests/lint/lint.py --all            all checks; clang-tidy on every C++ file, which takes hours
     tests/lint/lint.py CHECK...         these checks alone
 
@@ -10,8 +10,8 @@ checks:
     format   C++ is as clang-format leaves it (.clang-format)
     shell    shellcheck finds nothing in shell scripts
     python   pyflakes finds nothing in Python
-    lines    an SPDX line in each source file, 100 columns in CMake, Python and shell, no white space
-             at the ends of lines
+    lines    an SPDX line in each source file, 100 columns in CMake, Python and shell, no white
+             space at the ends of lines
     tidy     clang-tidy finds nothing (.clang-tidy); needs a configured and built tree
 
 Exit code: 0 all is well; 1 something is to be mended; 2 wrong usage; 77 a program is missing and
@@ -63,13 +63,15 @@ def llvm_program(name):
     for candidate in (f"{name}-{LLVM}", name):
         found = shutil.which(candidate)
         if found:
-            version = subprocess.run([found, "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout
+            version = subprocess.run([found, "--version"], stdout=subprocess.PIPE, text=True,
+                                     check=True).stdout
             if re.search(rf"version {LLVM}\.", version):
                 return found
     release = os_release()
     if release.get("ID") == "debian" and release.get("VERSION_ID") == LLVM_DEBIAN:
         raise Missing(f"{name}-{LLVM} is missing; Debian's package {name} has it")
-    raise Elsewhere(f"not checked here: {name} {LLVM} of Debian {LLVM_DEBIAN} decides, and other versions differ from it")
+    raise Elsewhere(f"not checked here: {name} {LLVM} of Debian {LLVM_DEBIAN} decides, and other "
+                    "versions differ from it")
 
 
 def os_release():
@@ -91,7 +93,8 @@ class Tree:
 
     def git(self, *arguments, check=True):
         """What git prints. CI may run as another user than the tree's owner."""
-        command = [program("git", "git"), "-c", f"safe.directory={self.root}", "-C", str(self.root), *arguments]
+        command = [program("git", "git"), "-c", f"safe.directory={self.root}", "-C", str(self.root),
+                   *arguments]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if check and done.returncode != 0:
             sys.exit(f"lint.py: git {' '.join(arguments)}: {done.stderr.strip()}")
@@ -130,7 +133,8 @@ class Tree:
 
 def run(tree, command):
     """What the command printed, or nothing if it was content."""
-    done = subprocess.run(command, cwd=tree.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(command, cwd=tree.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True)
     if done.returncode == 0:
         return []
     return done.stdout.strip().split("\n")
@@ -141,7 +145,8 @@ def check_format(tree, _):
     files = tree.cpp()
     parts = [files[start::os.cpu_count()] for start in range(os.cpu_count())]
     with ThreadPoolExecutor() as pool:
-        printed = pool.map(lambda part: run(tree, [formatter, "--dry-run", "--Werror", *part]) if part else [], parts)
+        printed = pool.map(lambda part: run(tree, [formatter, "--dry-run", "--Werror", *part]),
+                           [part for part in parts if part])
         found = [line for lines in printed for line in lines]
     places = sorted({line.split(" error: ")[0] for line in found if " error: " in line})
     if found and not places:
@@ -151,7 +156,8 @@ def check_format(tree, _):
 
 
 def check_shell(tree, _):
-    return run(tree, [program("shellcheck", "shellcheck"), "--external-sources", "--format=gcc", *tree.shell()])
+    return run(tree, [program("shellcheck", "shellcheck"), "--external-sources", "--format=gcc",
+                      *tree.shell()])
 
 
 def check_python(tree, _):
@@ -180,19 +186,24 @@ def check_tidy(tree, options):
     return tidy.check(tree, llvm_program("clang-tidy"), options)
 
 
-CHECKS = {"format": check_format, "shell": check_shell, "python": check_python, "lines": check_lines,
-          "tidy": check_tidy}
+CHECKS = {"format": check_format, "shell": check_shell, "python": check_python,
+          "lines": check_lines, "tidy": check_tidy}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter,
                                      usage=argparse.SUPPRESS)
     parser.add_argument("checks", nargs="*", metavar="CHECK", help="default: all")
     parser.add_argument("--all", action="store_true", help="tidy: every C++ file")
-    parser.add_argument("--most", type=int, metavar="N", help="tidy: at most so many files, those with most changes")
-    parser.add_argument("--build", type=pathlib.Path, metavar="FOLDER", help="tidy: a built tree; default: the newest")
-    parser.add_argument("--strict", action="store_true", help="a program that is missing is an error")
-    parser.add_argument("--root", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parents[2],
+    parser.add_argument("--most", type=int, metavar="N",
+                        help="tidy: at most so many files, those with most changes")
+    parser.add_argument("--build", type=pathlib.Path, metavar="FOLDER",
+                        help="tidy: a built tree; default: the newest")
+    parser.add_argument("--strict", action="store_true",
+                        help="a program that is missing is an error")
+    parser.add_argument("--root", type=pathlib.Path,
+                        default=pathlib.Path(__file__).resolve().parents[2],
                         metavar="FOLDER", help="the tree to check; default: this one")
     options = parser.parse_args()
     for name in options.checks:

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Each check of lint.py passes a tree that is as it should be, and names the place in one that isn't."""
+"""Each check of lint.py passes a tree that is as it should be, and names the place in one that
+isn't."""
 
 import json
 import os
@@ -17,7 +18,8 @@ SPDX = "SPDX-License-Identifier: Apache-2.0"
 
 GOOD = {
     "add.h": f"// {SPDX}\n#ifndef ADD_H_\n#define ADD_H_\nint Add(int left, int right);\n#endif\n",
-    "add.cc": f'// {SPDX}\n#include "add.h"\n\nint Add(int left, int right) {{ return left + right; }}\n',
+    "add.cc": f'// {SPDX}\n#include "add.h"\n\n'
+              "int Add(int left, int right) { return left + right; }\n",
     "run.sh": f'#!/bin/sh\n# {SPDX}\necho "$1"\n',
     "count.py": f"#!/usr/bin/env python3\n# {SPDX}\nimport sys\nprint(len(sys.argv))\n",
     "CMakeLists.txt": f"# {SPDX}\nadd_library(add STATIC add.cc)\n",
@@ -54,7 +56,8 @@ class LintTest(unittest.TestCase):
         folder.mkdir(parents=True, exist_ok=True)
         (self.root / ".gitignore").write_text("/build/\n")
         (folder / "compile_commands.json").write_text(json.dumps(
-            [{"directory": str(folder), "file": str(file), "command": f"/usr/bin/c++ {flags} -o x.o -c {file}"}
+            [{"directory": str(folder), "file": str(file),
+              "command": f"/usr/bin/c++ {flags} -o x.o -c {file}"}
              for file in files]))
         return folder
 
@@ -65,7 +68,8 @@ class LintTest(unittest.TestCase):
         if path is not None:
             environment["PATH"] = str(path)
         command = [sys.executable, "-B", HERE / "lint.py", "--root", self.root, *arguments]
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True)
         return done.returncode, done.stdout
 
     def assert_well(self, *arguments):
@@ -95,7 +99,7 @@ class LintTest(unittest.TestCase):
         return None
 
     def test_a_string_is_not_broken(self):
-        words = "a sentence that an operator reads and that is longer than a line of a hundred columns, by far"
+        words = "a sentence that an operator reads and that is longer than a hundred columns"
         self.write({"add.cc": f'// {SPDX}\nconst char* kSentence =\n    "{words}, {words}";\n'})
         self.assert_well("format")
 
@@ -113,7 +117,8 @@ class LintTest(unittest.TestCase):
         for name in ("add.h", "add.cc", "run.sh", "count.py", "CMakeLists.txt"):
             with self.subTest(name):
                 self.write(GOOD)
-                self.write({name: "".join(line for line in GOOD[name].splitlines(True) if SPDX not in line)})
+                lines = GOOD[name].splitlines(True)
+                self.write({name: "".join(line for line in lines if SPDX not in line)})
                 self.assert_found("lines", f"{name}:1: no line with")
         self.write(GOOD)
         for name in ("a.proto", "a.ts", "a.tsx", "a.css", "a.html", "a.cmake"):
@@ -145,8 +150,8 @@ class LintTest(unittest.TestCase):
     def test_tidy(self):
         if not self.llvm():
             return
-        broken = f'// {SPDX}\n#include "add.h"\n\nint Add(int left, int right) {{\n  int* place = nullptr;\n' \
-                 "  if (right == 0) return *place;\n  return left;\n}\n"
+        broken = (f'// {SPDX}\n#include "add.h"\n\nint Add(int left, int right) {{\n'
+                  "  int* place = nullptr;\n  if (right == 0) return *place;\n  return left;\n}\n")
         self.build([self.root / "add.cc"])
         self.assert_well("tidy")
         self.write({"add.cc": broken})
@@ -184,14 +189,17 @@ class LintTest(unittest.TestCase):
         unity = folder / "unity_0_cxx.cxx"
         unity.write_text(f'/* generated */\n#include "{self.root / "add.cc"}"\n')
         (folder / "cmake_pch.hxx").write_text("#error only GCC reads this\n")
-        self.build([unity], f"-Winvalid-pch -include {folder}/cmake_pch.hxx -Wno-stringop-overflow -Werror")
-        self.write({"add.cc": GOOD["add.cc"].replace("return left", "int* x = 0;\n  return *x + left")})
+        self.build([unity],
+                   f"-Winvalid-pch -include {folder}/cmake_pch.hxx -Wno-stringop-overflow -Werror")
+        self.write({"add.cc": GOOD["add.cc"].replace("return left",
+                                                     "int* x = 0;\n  return *x + left")})
         self.assert_found("tidy", "add.cc:5:", "NullDereference")
 
     def test_tidy_says_what_it_leaves_out(self):
         if not self.llvm():
             return
-        self.write({"sub.cc": f"// {SPDX}\nint Sub() {{ return 1; }}\n", "add.cc": GOOD["add.cc"] + "// More.\n" * 9})
+        self.write({"sub.cc": f"// {SPDX}\nint Sub() {{ return 1; }}\n",
+                    "add.cc": GOOD["add.cc"] + "// More.\n" * 9})
         self.build([self.root / "add.cc", self.root / "sub.cc"])
         code, printed = self.lint("tidy", "--most", "1")
         self.assertEqual(code, 0, printed)

@@ -21,7 +21,8 @@ def check(tree, clang_tidy, options):
     else:
         units = units_of(tree, commands, changed(tree))
     if options.most is not None and len(units) > options.most:
-        print(f"lint.tidy: {len(units)} files; the {options.most} with most changes are checked, without --most all of them")
+        print(f"lint.tidy: {len(units)} files; the {options.most} with most changes are checked, "
+              "without --most all of them")
         units = units[:options.most]
     if not units:
         return []
@@ -30,8 +31,10 @@ def check(tree, clang_tidy, options):
         pathlib.Path(folder, "compile_commands.json").write_text(json.dumps(database))
 
         def run(path):
-            command = [clang_tidy, "-p", folder, "--quiet", f"--config-file={tree.root / '.clang-tidy'}", path]
-            done = subprocess.run(command, cwd=tree.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            command = [clang_tidy, "-p", folder,
+                       "--quiet", f"--config-file={tree.root / '.clang-tidy'}", path]
+            done = subprocess.run(command, cwd=tree.root, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True)
             if done.returncode == 0:
                 return ""
             return done.stdout.strip() or f"{path}: {done.stderr.strip()}"
@@ -39,21 +42,24 @@ def check(tree, clang_tidy, options):
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
             printed = [text.replace(f"{tree.root}/", "") for text in pool.map(run, units) if text]
     # A header's complaint comes once from each file that includes it.
-    return list(dict.fromkeys(block for text in printed for block in re.split(r"\n(?=\S+:\d+:\d+: error)", text)))
+    return list(dict.fromkeys(block for text in printed
+                              for block in re.split(r"\n(?=\S+:\d+:\d+: error)", text)))
 
 
 def newest_build(tree):
     found = list((tree.root / "build").glob("*/compile_commands.json"))
     if not found:
-        sys.exit("lint.py: tidy needs a tree that is built: cmake --preset dev && cmake --build build/dev")
+        sys.exit("lint.py: tidy needs a tree that is built: "
+                 "cmake --preset dev && cmake --build build/dev")
     return max(found, key=lambda path: path.stat().st_mtime).parent
 
 
 def changed(tree):
-    """Paths of C++ files, those with most changes first: of what this branch adds to main, or on main
-    itself of what its last commit changed; and of what isn't committed yet."""
+    """Paths of C++ files, those with most changes first: of what this branch adds to main, or on
+    main itself of what its last commit changed; and of what isn't committed yet."""
     head = tree.git("rev-parse", "HEAD").strip()
-    bases = (tree.git("merge-base", branch, "HEAD", check=False).strip() for branch in ("origin/main", "main"))
+    bases = (tree.git("merge-base", branch, "HEAD", check=False).strip()
+             for branch in ("origin/main", "main"))
     base = next((base for base in bases if base and base != head), None)
     base = base or tree.git("rev-parse", "--verify", "--quiet", "HEAD~1", check=False).strip()
     if not base:
@@ -73,21 +79,25 @@ def changed(tree):
     for path in tree.git("ls-files", "-z", "--others", "--exclude-standard").split("\0"):
         if path in cpp:
             lines[path] = len(tree.lines(path))
-    return sorted((path for path in lines if path in cpp and lines[path]), key=lambda path: -lines[path])
+    return sorted((path for path in lines if path in cpp and lines[path]),
+                  key=lambda path: -lines[path])
 
 
 def units_of(tree, commands, paths):
-    """The .cc files to run on so that each of the paths is seen: a header is seen through one file that
-    includes it, its own if there is one."""
+    """The .cc files to run on so that each of the paths is seen: a header is seen through one file
+    that includes it, its own if there is one."""
     units = [path for path in paths if path.endswith(".cc") and commands.of(path)]
     includes = {}
     for header in (path for path in paths if path.endswith(".h")):
         if not includes:
-            includes = {path: set(re.findall(r'^#include "([^"]+)"', (tree.root / path).read_text(), re.MULTILINE))
+            includes = {path: set(re.findall(r'^#include "([^"]+)"', (tree.root / path).read_text(),
+                                             re.MULTILINE))
                         for path in tree.with_suffix(".cc")}
         through = [path for path in includes if header in includes[path] and commands.of(path)]
-        through.sort(key=lambda path: (path not in units, pathlib.PurePath(path).parent != pathlib.PurePath(header).parent,
-                                       path != f"{header[:-2]}.cc", path.endswith("_test.cc"), path))
+        folder = pathlib.PurePath(header).parent
+        through.sort(key=lambda path: (path not in units, pathlib.PurePath(path).parent != folder,
+                                       path != f"{header[:-2]}.cc", path.endswith("_test.cc"),
+                                       path))
         if not through:
             print(f"lint.tidy: no built file includes {header}: not checked")
         elif through[0] not in units:
@@ -110,7 +120,8 @@ class Commands:
                     self.entries.setdefault(pathlib.Path(included), entry)
 
     def of(self, path):
-        """The entry of compile_commands.json for a path from the root; None if it isn't built there."""
+        """The entry of compile_commands.json for a path from the root; None if it isn't built
+        there."""
         file = self.root / path
         entry = self.entries.get(file)
         if entry is None:
@@ -119,7 +130,7 @@ class Commands:
         for word in words:
             if word in ("-o", "-c"):
                 next(words)
-            elif word == "-include":  # GCC's precompiled headers are nothing to clang; their text is
+            elif word == "-include":  # clang can't read GCC's precompiled headers
                 header = next(words)
                 arguments += [] if header.endswith("cmake_pch.hxx") else [word, header]
             elif word != "-Winvalid-pch":

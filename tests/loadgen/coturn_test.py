@@ -164,7 +164,8 @@ class CoturnTest(unittest.TestCase):
         deadline = time.monotonic() + 10
         while result.returncode != 0 and time.monotonic() < deadline:
             time.sleep(0.5)
-            result = self.calls(*PASSWORD, "--calls", "2", "--pps", "100", "--seconds", "1", "--json")
+            result = self.calls(*PASSWORD, "--calls", "2", "--pps", "100", "--seconds", "1",
+                                "--json")
         self.check_clean(result, 100)
 
     def test_refused_peers_are_said_clearly(self):
@@ -183,7 +184,8 @@ class CoturnTest(unittest.TestCase):
 
     def test_silence_is_given_up(self):
         self.stop_coturn()
-        result = run([LOADGEN, "calls", "--server", f"{SILENT}:3478", "--netns", self.a.netns, *PASSWORD],
+        result = run([LOADGEN, "calls", "--server", f"{SILENT}:3478", "--netns", self.a.netns,
+                      *PASSWORD],
                      check=False)
         self.assertEqual(result.returncode, 1)
         self.assertRegex(result.stderr,

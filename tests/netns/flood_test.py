@@ -74,7 +74,8 @@ class Flood(LabTest):
         if not SANITIZED:  # a sanitizer keeps what was freed
             self.assertLess(growth, MAX_GROWTH_KIB)
         a.send_channel(0x4001, b"still here")
-        while (received := b.receive()) is not None and received != ChannelData(0x4002, b"still here"):
+        while (received := b.receive()) is not None and received != ChannelData(0x4002,
+                                                                                b"still here"):
             self.assertNotIsInstance(received, ChannelData, "a flooded packet went into the call")
         self.assertIsNotNone(received)
 

@@ -2,8 +2,9 @@
 """Fifty calls at 20,000 packets a second through sotto-relayd and through Debian's coturn, turn by
 turn in the same lab: nothing is lost or corrupted, and the p99 of one-way latency is printed.
 
-SOTTO_LATENCY_SECONDS (5) and SOTTO_LATENCY_ROUNDS (2) set how much is measured. On a machine that has
-nothing else to do, SOTTO_LATENCY_STRICT=1 also demands that sotto-relayd's p99 is the lower one.
+SOTTO_LATENCY_SECONDS (5) and SOTTO_LATENCY_ROUNDS (2) set how much is measured. On a machine that
+has nothing else to do, SOTTO_LATENCY_STRICT=1 also demands that sotto-relayd's p99 is the lower
+one.
 """
 
 import os

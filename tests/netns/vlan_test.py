@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A relay whose interface is a VLAN on a trunk port serves clients on that VLAN, and nobody else."""
+"""A relay whose interface is a VLAN on a trunk port serves clients on that VLAN, and nobody
+else."""
 
 import pathlib
 import sys

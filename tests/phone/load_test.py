@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sotto-loadgen signaling against sotto-signald: it counts what happens, and complains when it must."""
+"""sotto-loadgen signaling against sotto-signald: it counts what happens, and complains when it
+must."""
 
 import json
 import pathlib

@@ -146,7 +146,8 @@ class PhoneTest(LabTest):
     def test_tokens_are_taken_one_by_one_and_run_out(self):
         a, b, invitation = self.friends(tokens=2)
         for number in range(2):
-            self.assertEqual(b.run("show").one("state")["contacts"][a.account]["tokens"], 2 - number)
+            self.assertEqual(b.run("show").one("state")["contacts"][a.account]["tokens"],
+                             2 - number)
             said = self.ring(b, a, answered=True)
             self.assertEqual(said.one("incoming")["token_serial"], invitation["serials"][number])
         self.assertFalse(self.ring(b, a, answered=False).all("incoming"))

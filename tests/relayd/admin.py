@@ -23,7 +23,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def _load_messages():
-    """The messages of relay/api, made anew: Debian has protoc, but no plugin for Python's gRPC stubs."""
+    """The messages of relay/api, made anew: Debian has protoc, but no plugin for Python's gRPC
+    stubs."""
     names = ("relay", "admin", "daemon")
     with tempfile.TemporaryDirectory(prefix="sotto-proto-") as folder:
         subprocess.run(["protoc", f"--python_out={folder}", f"-I{ROOT}",

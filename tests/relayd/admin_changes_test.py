@@ -87,7 +87,8 @@ class Changes(LabTest):
 
     def test_refusals_say_what_to_do(self):
         code = grpc.StatusCode
-        self.assertIn("change it there", self.refused(code.FAILED_PRECONDITION, "AddUser", name=USER,
+        self.assertIn("change it there",
+                      self.refused(code.FAILED_PRECONDITION, "AddUser", name=USER,
                                                       password="another-password"))
         self.assertIn("there is no user", self.refused(code.NOT_FOUND, "RemoveUser", name="nobody"))
         self.assertIn("too short", self.refused(code.INVALID_ARGUMENT, "AddUser", name="x",

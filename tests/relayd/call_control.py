@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A client of sotto-relayd's CallControl service, for tests. Debian's Python, with its python3-grpcio.
+"""A client of sotto-relayd's CallControl service, for tests. Debian's Python, with its
+python3-grpcio.
 
 As a program: call_control.py TARGET METHOD [CALL] [--ca FILE] [--cert FILE --key FILE]
 prints the answer, or the status' name and message and ends with 1.

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Call control from outside: who gets in, and what arming, disarming and ending a call does to media."""
+"""Call control from outside: who gets in, and what arming, disarming and ending a call does to
+media."""
 
 import pathlib
 import re
@@ -182,7 +183,8 @@ class Injection(CallControlTest):
         drops = dict(re.findall(r"Packets dropped\. reason=(\w+) packets=(\d+)",
                                 cls.relay.process.output()))
         # Indications and datagrams from outside; channels that can't be bound.
-        for reason, attacks in (("call_not_connected", 2 * cls.sent), ("channel_unbound", cls.sent)):
+        for reason, attacks in (("call_not_connected", 2 * cls.sent),
+                                ("channel_unbound", cls.sent)):
             if not 0 < attacks <= int(drops.get(reason, 0)):
                 raise AssertionError(f"{attacks} times {reason}, but the relay counted {drops}")
 

@@ -83,8 +83,8 @@ class Life(unittest.TestCase):
         return sentences[0]
 
     def assert_unprivileged(self, daemon, kept_by_main=False):
-        threads = thread_fields(daemon, "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs",
-                                "Seccomp", "Tgid")
+        threads = thread_fields(daemon, "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb",
+                                "NoNewPrivs", "Seccomp", "Tgid")
         self.assertGreaterEqual(len(threads), 2)
         for name, thread in threads.items():
             with self.subTest(thread=name):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reload while calls run: nothing is lost, all or nothing, and what is named as changed has changed."""
+"""Reload while calls run: nothing is lost, all or nothing, and what is named as changed has
+changed."""
 
 import pathlib
 import signal
@@ -107,7 +108,8 @@ class Reload(ReloadTest):
         client.refresh(0)
 
     def test_init_only_keys_are_named_and_kept(self):
-        self.write(("workers = 1", "workers = 2"), ('realm = "example.org"', 'realm = "example.net"'))
+        self.write(("workers = 1", "workers = 2"),
+                   ('realm = "example.org"', 'realm = "example.net"'))
         change = self.reload()
         self.assertEqual(list(change.init_only), ["[dataplane] workers", "[turn] realm"])
         self.assertEqual(list(change.reloadable), [])
@@ -135,7 +137,8 @@ class Reload(ReloadTest):
         running = [self.client(), self.client()]
         for client in running:
             client.allocate(4)
-        self.write((f'{USER} = "{PASSWORD}"', f'{USER} = "a-new-password", erin = "erins-password"'),
+        self.write((f'{USER} = "{PASSWORD}"',
+                    f'{USER} = "a-new-password", erin = "erins-password"'),
                    more="[turn.limits]\nmax_allocations_per_user = 1\n")
         self.reload_by_signal()
         self.sweep()
@@ -284,7 +287,8 @@ tls_key = "{cls.tls}/relay.key"
         self.assertFalse(self.served("next-", old_ca))
 
         # Half of the new files: the key isn't the certificate's.
-        good = {name: (self.tls / name).read_bytes() for name in ("relay.crt", "relay.key", "ca.crt")}
+        good = {name: (self.tls / name).read_bytes()
+                for name in ("relay.crt", "relay.key", "ca.crt")}
         (self.tls / "relay.crt").write_bytes((self.tls / "next-relay.crt").read_bytes())
         self.assertIn("relay.key", self.refused())
         self.assertTrue(self.served("", old_ca))

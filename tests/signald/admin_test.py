@@ -168,7 +168,8 @@ class Look(OperatedTest):
         draft = self.folder.write(self.text + "[log]\nlevel = \"warning\"\n", "draft.toml")
         self.assertIn("[log] level", self.table("config", "diff", draft))
         bad = self.folder.write(self.text.replace("tls_cert", "tls_crt"), "bad.toml")
-        self.assertIn("did you mean tls_cert?", self.ctl("config", "check", bad, code=REFUSED).stderr)
+        self.assertIn("did you mean tls_cert?",
+                      self.ctl("config", "check", bad, code=REFUSED).stderr)
         self.assertEqual(self.json("reload"), {"init_only": [], "reloadable": [], "warnings": []})
         self.assertIn("Nothing differs", self.table("reload"))
 

@@ -75,7 +75,8 @@ class CommandLine(unittest.TestCase):
         self.assert_refused(self.check(text), "development_anywhere = true")
         self.assertEqual(
             self.check(
-                text.replace("development = true", "development = true\ndevelopment_anywhere = true")
+                text.replace("development = true",
+                             "development = true\ndevelopment_anywhere = true")
             ).returncode,
             0,
         )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The life of sotto-signald on loopback: start, service, reload and end, and what hostile connections
-do to others (nothing)."""
+"""The life of sotto-signald on loopback: start, service, reload and end, and what hostile
+connections do to others (nothing)."""
 
 import json
 import os

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metrics of a server with calls, as Debian's own Prometheus sees them: what they say is what is, the
-rules load, and each query of the dashboard returns data."""
+"""Metrics of a server with calls, as Debian's own Prometheus sees them: what they say is what is,
+the rules load, and each query of the dashboard returns data."""
 
 import pathlib
 import shutil

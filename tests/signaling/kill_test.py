@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kill -9 at random moments while settings, keys, tokens, blocks and notices flow: after the restart all
-that was acknowledged is there, nothing that was never asked for is, notices that were acknowledged stay
-forgotten, those that weren't come again, and no token has rung two calls.
+"""kill -9 at random moments while settings, keys, tokens, blocks and notices flow: after the
+restart all that was acknowledged is there, nothing that was never asked for is, notices that were
+acknowledged stay forgotten, those that weren't come again, and no token has rung two calls.
 
 SOTTO_KILL_ROUNDS sets how often.
 """

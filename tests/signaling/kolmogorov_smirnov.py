@@ -5,7 +5,8 @@ import math
 
 
 def distance(first, second):
-    """The largest difference of the two empirical distribution functions; ties are stepped together."""
+    """The largest difference of the two empirical distribution functions; ties are stepped
+    together."""
     first, second = sorted(first), sorted(second)
     i = j = 0
     largest = 0.0
@@ -20,8 +21,8 @@ def distance(first, second):
 
 
 def p_value(first, second):
-    """How likely so large a difference is between samples of one distribution: Kolmogorov's limit with
-    Stephens' correction (Numerical Recipes, 14.3), good from a few dozen values on."""
+    """How likely so large a difference is between samples of one distribution: Kolmogorov's limit
+    with Stephens' correction (Numerical Recipes, 14.3), good from a few dozen values on."""
     size = math.sqrt(len(first) * len(second) / (len(first) + len(second)))
     x = (size + 0.12 + 0.11 / size) * distance(first, second)
     if x < 0.2:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No byte of a caller's choice reaches a silenced recipient, the store or the log: a marker in every
-field that a caller controls is looked for, in many disguises, in all that the recipient's devices are
-sent (as they decrypt it), in the store's files and in the log. And a notice is the same size, and the
-same in all it says, whatever was offered."""
+"""No byte of a caller's choice reaches a silenced recipient, the store or the log: a marker in
+every field that a caller controls is looked for, in many disguises, in all that the recipient's
+devices are sent (as they decrypt it), in the store's files and in the log. And a notice is the same
+size, and the same in all it says, whatever was offered."""
 
 import base64
 import os
@@ -113,9 +113,11 @@ class MarkerTest(unittest.TestCase):
         calls.append(one(decode(caller.answer(request)[CALL_PLACED][0]), 2))
         text = of_calls.hex()
         for body, content in (
-            (ACCEPT_CALL, {1: calls[0], 2: filled(512)}), (ACCEPT_CALL, {1: of_calls, 2: filled(512)}),
+            (ACCEPT_CALL, {1: calls[0], 2: filled(512)}),
+            (ACCEPT_CALL, {1: of_calls, 2: filled(512)}),
             (DECLINE_CALL, {1: of_calls}), (HANG_UP, {1: of_calls}), (DECLINE_CALL, {1: calls[0]}),
-            (SEND_TO_PEER, {1: calls[0], 2: filled(512)}), (SEND_TO_PEER, {1: of_calls, 2: filled(512)}),
+            (SEND_TO_PEER, {1: calls[0], 2: filled(512)}),
+            (SEND_TO_PEER, {1: of_calls, 2: filled(512)}),
             (PLACE_CALL, {1: filled(17), 2: text, 3: filled(3), 4: filled(77)}),
             (PLACE_CALL, {1: of_calls, 2: "recipient" + text[:32], 4: filled(512)}),
             (GET_KEYS, {1: text}), (PUT_BLOCK, {1: text, 2: 1}), (REMOVE_DEVICE, {1: of_calls}),

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a caller sees of six kinds of recipients: one whose phone rings in vain, one who silences it,
-one who blocks it, one who is offline, one whom the operator blocks, one who doesn't exist. Through the real daemon, over TLS, in
-random order: the transcripts must be equal byte for byte, apart from random values of fixed size, and
-the times indistinguishable for a Kolmogorov-Smirnov test; the same while others keep the server busy.
+"""What a caller sees of six kinds of recipients: one whose phone rings in vain, one who silences
+it, one who blocks it, one who is offline, one whom the operator blocks, one who doesn't exist.
+Through the real daemon, over TLS, in random order: the transcripts must be equal byte for byte,
+apart from random values of fixed size, and the times indistinguishable for a Kolmogorov-Smirnov
+test; the same while others keep the server busy.
 
 SOTTO_ORACLE_CALLS sets the number of calls of each class.
 """
@@ -82,7 +83,8 @@ class OracleTest(unittest.TestCase):
         self.addCleanup(daemon.cleanup)
         self.bar(daemon, f"unix:{folder.path}/admin.sock")
         result = subprocess.run(
-            [BIN / "sotto-oracle-probe", "--port", str(daemon.port), "--identity-key", folder.path / "operator.pem",
+            [BIN / "sotto-oracle-probe", "--port", str(daemon.port),
+             "--identity-key", folder.path / "operator.pem",
              "--calls", str(CALLS * len(CLASSES)), "--ring-s", str(RING_S), *options],
             capture_output=True, text=True, timeout=900,
         )
@@ -103,7 +105,8 @@ class OracleTest(unittest.TestCase):
             name = f"callee-{i * len(CLASSES) + CLASSES.index('barred'):04}"  # as the probe has it
             device = Device(daemon, name)
             device.put_settings(silence=bool(i % 2))
-            subprocess.run([BIN / "sottoctl", "--signaling", "--target", admin, "accounts", "block", name],
+            subprocess.run([BIN / "sottoctl", "--signaling", "--target", admin, "accounts", "block",
+                            name],
                            check=True, capture_output=True, timeout=60)
             self.assertEqual(device.websocket.receive_close(), 4403)
             device.close()
@@ -129,12 +132,14 @@ class OracleTest(unittest.TestCase):
             print(f"{name}: {what}: least p {p:.3g}, distance {far:.3f} ({' and '.join(pair)}); "
                   f"medians in us: {medians}", file=sys.stderr)
             if far > BOUNDED[what] if what in BOUNDED else p < bound:
-                leaks.append((what, f"tells {pair[0]} from {pair[1]}: p = {p:.3g}, bound {bound:.3g}; "
+                leaks.append((what,
+                              f"tells {pair[0]} from {pair[1]}: p = {p:.3g}, bound {bound:.3g}; "
                                     f"distance {far:.3f}"))
         return leaks
 
     def judge_run(self, name, *options):
-        """Of what one run suspects, a leak shows in the next two; chance, and a machine's bad moment, don't."""
+        """Of what one run suspects, a leak shows in the next two; chance, and a machine's bad
+        moment, don't."""
         leaks = self.judge(name, *self.run_probe(*options))
         for attempt in ("again", "a third time"):
             if not leaks:

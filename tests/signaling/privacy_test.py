@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No row and no line pairs a caller with a recipient: after a thousand calls of all kinds among many
-accounts, with the log at its most talkative, each row of the store and each line of the log is
-searched for accounts, by name and by every digest that can be made of names without the server's key."""
+"""No row and no line pairs a caller with a recipient: after a thousand calls of all kinds among
+many accounts, with the log at its most talkative, each row of the store and each line of the log is
+searched for accounts, by name and by every digest that can be made of names without the server's
+key."""
 
 import base64
 import collections
@@ -191,8 +192,8 @@ class PrivacyTest(unittest.TestCase):
             for line in lines:
                 found = scanner.accounts(line)
                 self.assertLessEqual(len(found), 1, line)
-            print(f"{moment}: {rows} rows of {len(tables)} tables, {named} of them with an account; "
-                  f"{len(lines)} lines of the log; {rang} of {CALLS} calls rang")
+            print(f"{moment}: {rows} rows of {len(tables)} tables, {named} of them with an "
+                  f"account; {len(lines)} lines of the log; {rang} of {CALLS} calls rang")
 
 
 if __name__ == "__main__":

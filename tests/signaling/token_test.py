@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens through the whole daemon: one token rings once, whoever presents it and however often, also
-when the server starts anew in between; and what isn't exactly a valid token rings nowhere."""
+"""Tokens through the whole daemon: one token rings once, whoever presents it and however often,
+also when the server starts anew in between; and what isn't exactly a valid token rings nowhere."""
 
 import os
 import pathlib

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A million allocations, looked at one and all: what that costs in memory, and that the relay goes on.
+"""A million allocations, looked at one and all: what that costs in memory, and that the relay goes
+on.
 
 The relay and its clients are two processes on a shared-memory wire (net_memif); no network is
 involved. Where a sanitizer slows everything down, it is fewer.

@@ -154,7 +154,8 @@ class Packets(SottoctlTest):
         for packet in udp:
             self.assertLessEqual(len(packet.data), 14 + 20 + 8 + 4)
         self.assertNotIn(b"media", path.read_bytes())
-        self.assertEqual(self.lab.router.run("tcpdump", "-nr", path).stdout.count(" UDP, "), len(udp))
+        self.assertEqual(self.lab.router.run("tcpdump", "-nr", path).stdout.count(" UDP, "),
+                         len(udp))
 
     def test_drops_come_with_their_reason(self):
         path = self.lab.path / "drops.pcapng"

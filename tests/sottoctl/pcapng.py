@@ -13,7 +13,8 @@ def read(data):
     interfaces, packets, at = [], [], 0
     while at < len(data):
         kind, size = struct.unpack_from("<II", data, at)
-        if size % 4 or at + size > len(data) or struct.unpack_from("<I", data, at + size - 4) != (size,):
+        if size % 4 or at + size > len(data) or struct.unpack_from("<I", data,
+                                                                   at + size - 4) != (size,):
             raise ValueError(f"a block of {size} bytes at byte {at}, of {len(data)}")
         body = data[at + 8:at + size - 4]
         if at == 0 and (kind != 0x0A0D0D0A or body[:4] != b"\x4d\x3c\x2b\x1a"):
@@ -27,8 +28,10 @@ def read(data):
             interface, high, low, kept, whole = struct.unpack_from("<IIIII", body)
             options = _options(body[20 + kept + -kept % 4:])
             flags, = struct.unpack("<I", options[2])
-            packets.append(Packet(interfaces[interface], high << 32 | low, body[20:20 + kept], whole,
-                                  {1: False, 2: True}[flags & 3], options.get(1, b"").decode() or None))
+            packets.append(Packet(interfaces[interface], high << 32 | low, body[20:20 + kept],
+                                  whole,
+                                  {1: False, 2: True}[flags & 3],
+                                  options.get(1, b"").decode() or None))
         elif kind != 0x0A0D0D0A:
             raise ValueError(f"a block of kind {kind}")
         at += size

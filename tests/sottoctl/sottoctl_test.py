@@ -346,8 +346,10 @@ tls_key = "{folder}/relay.key"
 
     def status(self, ca="ca", operator="operator"):
         return self.relay.host.run(
-            SOTTOCTL, "status", "-o", "json", "--target", self.TARGET, "--ca", self.tls / f"{ca}.crt",
-            "--cert", self.tls / f"{operator}.crt", "--key", self.tls / f"{operator}.key", check=False)
+            SOTTOCTL, "status", "-o", "json", "--target", self.TARGET,
+            "--ca", self.tls / f"{ca}.crt",
+            "--cert", self.tls / f"{operator}.crt", "--key", self.tls / f"{operator}.key",
+            check=False)
 
     def test_both_sides_show_certificates(self):
         done = self.status()

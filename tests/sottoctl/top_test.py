@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sottoctl top in a terminal: what its pages show of a relay with calls, at any size, by keyboard."""
+"""sottoctl top in a terminal: what its pages show of a relay with calls, at any size, by
+keyboard."""
 
 import pathlib
 import re
@@ -26,9 +27,10 @@ class Terminal:
         self.code = folder / f"exit.{columns}x{rows}"
         self.code.unlink(missing_ok=True)
         # The screen stays when the program has ended.
-        script = 'trap : INT; code=$1; shift; "$@"; echo $? >"$code.new"; mv "$code.new" "$code"; sleep 300'
-        self.tmux("-f", "/dev/null", "new-session", "-d", "-x", columns, "-y", rows, "--", "sh", "-c",
-                  script, "sh", self.code, *args)
+        script = ('trap : INT; code=$1; shift; "$@"; echo $? >"$code.new"; '
+                  'mv "$code.new" "$code"; sleep 300')
+        self.tmux("-f", "/dev/null", "new-session", "-d", "-x", columns, "-y", rows, "--", "sh",
+                  "-c", script, "sh", self.code, *args)
         self.tmux("set-option", "-g", "status", "off")
 
     def tmux(self, *args):

@@ -25,8 +25,8 @@ class Capture:
         self.host = host
         self._file = host.lab.path / f"{host.name}.{next(host.lab.numbers)}.pcap"
         self._process = host.start(
-            "tcpdump", "-n", "-i", interface, "-s", "0", "-B", "32768", "--immediate-mode", "-U", "-Z", "root",
-            "-w", self._file, *what.split())
+            "tcpdump", "-n", "-i", interface, "-s", "0", "-B", "32768",
+            "--immediate-mode", "-U", "-Z", "root", "-w", self._file, *what.split())
         wait_for("tcpdump listening", 10, lambda: "listening on" in self._process.output())
 
     def stop(self):

@@ -24,21 +24,22 @@ def public_key(private):
 
 
 def make_certificate(certificate, key, name, alternatives=(), *, issuer=None, days=30):
-    """Makes a certificate of that common name, and its key. `alternatives`: its other names, as openssl
-    writes them ("IP:127.0.0.1"). `issuer`: the authority's certificate and key; without one the certificate
-    signs itself."""
+    """Makes a certificate of that common name, and its key. `alternatives`: its other names, as
+    openssl writes them ("IP:127.0.0.1"). `issuer`: the authority's certificate and key; without one
+    the certificate signs itself."""
     extensions = []
     if alternatives:
         extensions += ["-addext", f"subjectAltName={','.join(alternatives)}"]
     if issuer:
-        extensions += ["-addext", "basicConstraints=critical,CA:false", "-CA", issuer[0], "-CAkey", issuer[1]]
+        extensions += ["-addext", "basicConstraints=critical,CA:false", "-CA", issuer[0],
+                       "-CAkey", issuer[1]]
     openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
             "-days", days, "-subj", f"/CN={name}", "-keyout", key, "-out", certificate, *extensions)
 
 
 def make_authority(folder, *names, alternatives=("IP:127.0.0.1",), prefix="", days=30):
-    """Makes an authority, as ca.crt and ca.key, and certificates of it, each as NAME.crt and NAME.key. Each
-    file's name begins with `prefix`, which tells authorities apart."""
+    """Makes an authority, as ca.crt and ca.key, and certificates of it, each as NAME.crt and
+    NAME.key. Each file's name begins with `prefix`, which tells authorities apart."""
     def files(name):
         return folder / f"{prefix}{name}.crt", folder / f"{prefix}{name}.key"
 

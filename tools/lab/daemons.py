@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The daemons, sotto-relayd and sotto-signald, as programs that have a configuration file and report their
-state with sd_notify(3). Everything that starts one starts it here.
+"""The daemons, sotto-relayd and sotto-signald, as programs that have a configuration file and
+report their state with sd_notify(3). Everything that starts one starts it here.
 
     folder = Folder()
     daemon = Daemon("sotto-relayd", folder.write(text), netns=namespace)
@@ -43,8 +43,8 @@ class Folder:
 
 
 class NotifySocket:
-    """The other end of sd_notify(3). It has to be read or closed: a daemon blocks once some ten messages are
-    unread (net.unix.max_dgram_qlen)."""
+    """The other end of sd_notify(3). It has to be read or closed: a daemon blocks once some ten
+    messages are unread (net.unix.max_dgram_qlen)."""
 
     def __init__(self, path):
         self.path = path
@@ -67,14 +67,16 @@ class NotifySocket:
 
 
 class Daemon(Process):
-    """A running daemon. Its notify socket is beside its configuration file, as is its log unless `log`
-    names another file."""
+    """A running daemon. Its notify socket is beside its configuration file, as is its log unless
+    `log` names another file."""
 
     def __init__(self, program, config, *, log=None, netns=None, env=None, binaries=BIN):
         config = pathlib.Path(config)
         self.notify = NotifySocket(config.with_suffix(".notify"))
-        super().__init__([binaries / program, "--config", config], log or config.with_suffix(".log"), netns,
-                         {"NOTIFY_SOCKET": str(self.notify.path), "JOURNAL_STREAM": None, **(env or {})})
+        super().__init__([binaries / program, "--config", config],
+                         log or config.with_suffix(".log"), netns,
+                         {"NOTIFY_SOCKET": str(self.notify.path), "JOURNAL_STREAM": None,
+                          **(env or {})})
 
     def wait_notified(self, what, seconds=START_SECONDS):
         """Returns the first message with the line `what`, and drops those before it."""
@@ -85,7 +87,8 @@ class Daemon(Process):
             if what in message.split("\n"):
                 return message
             if ended and not message:
-                raise LabError(f"{self.name} ended with {self.returncode}, without {what}:\n{self.tail()}")
+                raise LabError(f"{self.name} ended with {self.returncode}, without {what}:\n"
+                               f"{self.tail()}")
             if time.monotonic() > end:
                 raise LabError(f"{self.name}: no {what} within {seconds} s:\n{self.tail()}")
 

@@ -58,7 +58,8 @@ class EpochKey:
 
 class Notice:
     def __init__(self, plain):
-        (self.version, self.kind, self.count, self.minute, size) = struct.unpack("!BBHIB", plain[:9])
+        (self.version, self.kind, self.count, self.minute, size) = struct.unpack("!BBHIB",
+                                                                                 plain[:9])
         self.caller = plain[9 : 9 + size].decode()
         self.padding = plain[9 + size :]
 
@@ -67,9 +68,10 @@ class Device:
     """One device's session. `received` are all decrypted bytes that ever came to it; `events` the
     frames that answer no request, {field number: values}, oldest first."""
 
-    def __init__(self, daemon, account, device_id=None, notice_keys=None, identity=None, connect=True,
-                 resume=b""):
-        """`identity`: what the account signs in with; the server's own for development unless told."""
+    def __init__(self, daemon, account, device_id=None, notice_keys=None, identity=None,
+                 connect=True, resume=b""):
+        """`identity`: what the account signs in with; the server's own for development unless
+        told."""
         self.daemon, self.account = daemon, account
         self.id = device_id or os.urandom(16)
         if notice_keys is None:

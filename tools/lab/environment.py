@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where things are, and what the environment says about them.
 
-SOTTO_BIN is the folder with the binaries; build/dev/bin unless told. SOTTO_SANITIZED is set where they
-are built with a sanitizer, and therefore slow.
+SOTTO_BIN is the folder with the binaries; build/dev/bin unless told. SOTTO_SANITIZED is set where
+they are built with a sanitizer, and therefore slow.
 """
 
 import os

@@ -47,7 +47,8 @@ class Folder(daemons.Folder):
         (self.path / "identity.pem").write_text(public_key(self.path / "operator.pem"))
 
     def make_certificate(self, name="localhost"):
-        make_certificate(self.path / "cert.pem", self.path / "key.pem", name, [f"DNS:{name}", "IP:127.0.0.1"])
+        make_certificate(self.path / "cert.pem", self.path / "key.pem", name,
+                         [f"DNS:{name}", "IP:127.0.0.1"])
 
     def config(self):
         return CONFIG.format(folder=self.path, user=pwd.getpwuid(os.getuid()).pw_name)

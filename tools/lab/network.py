@@ -35,7 +35,8 @@ _CLONE_NEWNET = 0x40000000
 
 
 class Host:
-    """A namespace whose eth0 has one address of each family: ip[4] and ip[6]; so do its gateways."""
+    """A namespace whose eth0 has one address of each family: ip[4] and ip[6]; so do its
+    gateways."""
 
     def __init__(self, lab, name, netns, ip):
         self.lab, self.name, self.netns, self.ip = lab, name, netns, ip
@@ -50,8 +51,8 @@ class Host:
         return process
 
     def start_daemon(self, program, config, meanwhile=None):
-        """sotto-relayd or sotto-signald; returns when it says that it is ready. meanwhile(daemon) is called
-        as soon as it runs."""
+        """sotto-relayd or sotto-signald; returns when it says that it is ready. meanwhile(daemon)
+        is called as soon as it runs."""
         daemon = Daemon(program, config, log=self._log(program), netns=self.netns)
         self.lab.on_exit(daemon.stop)
         try:

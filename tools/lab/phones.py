@@ -58,8 +58,9 @@ class Phone:
         said = _parse(done.stdout)
         said.code = done.returncode
         if code is not None and done.returncode != code:
-            raise AssertionError(f"sotto-phone {' '.join(map(str, command))} of {self.account} ended "
-                                 f"with {done.returncode}, not {code}: {done.stdout}{done.stderr}")
+            raise AssertionError(f"sotto-phone {' '.join(map(str, command))} of {self.account} "
+                                 f"ended with {done.returncode}, not {code}: "
+                                 f"{done.stdout}{done.stderr}")
         return said
 
     def start(self, *command, flags=(), until="waiting"):
@@ -103,8 +104,8 @@ class Running:
         said = self.said()
         said.code = self.process.returncode
         if code is not None and said.code != code:
-            raise AssertionError(f"{self.phone.account}'s phone ended with {said.code}, not {code}: "
-                                 f"{self.process.output()}")
+            raise AssertionError(f"{self.phone.account}'s phone ended with {said.code}, not "
+                                 f"{code}: {self.process.output()}")
         return said
 
     def interrupt(self, code=0):

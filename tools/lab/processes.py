@@ -49,8 +49,8 @@ def _die_with_parent():
 
 
 class Process:
-    """A running program, in a network namespace if one is named. Its output goes to the file `log`. It ends at
-    the latest with the thread that started it."""
+    """A running program, in a network namespace if one is named. Its output goes to the file `log`.
+    It ends at the latest with the thread that started it."""
 
     def __init__(self, args, log, netns=None, env=None):
         """`env`: changes to the environment; what is None there is taken out of it."""
@@ -60,7 +60,8 @@ class Process:
         environment = {**os.environ, **(env or {})}
         with open(self.log, "wb") as out:
             self._process = subprocess.Popen(
-                [*enter, *self.args], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                [*enter, *self.args], stdin=subprocess.DEVNULL, stdout=out,
+                stderr=subprocess.STDOUT,
                 env={name: value for name, value in environment.items() if value is not None},
                 preexec_fn=_die_with_parent,
             )
@@ -105,7 +106,8 @@ class Process:
             return self.kill()
 
     def stop_in_order(self, seconds=20):
-        """Sends SIGTERM, which must end it with status 0: a sanitizer that has found something changes that."""
+        """Sends SIGTERM, which must end it with status 0: a sanitizer that has found something
+        changes that."""
         if (status := self.stop(seconds)) != 0:
             raise LabError(f"{self.name} ended with {status} on SIGTERM:\n{self.tail()}")
 

@@ -30,8 +30,8 @@ class Exposition:
         return series_of(self.exposition())
 
     def check_with_promtool(self):
-        checked = subprocess.run(["promtool", "check", "metrics"], input=self.exposition(), text=True,
-                                 capture_output=True, timeout=60)
+        checked = subprocess.run(["promtool", "check", "metrics"], input=self.exposition(),
+                                 text=True, capture_output=True, timeout=60)
         self.assertEqual((checked.returncode, checked.stdout + checked.stderr), (0, ""))
 
 

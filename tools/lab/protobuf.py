@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Just enough of protobuf's wire format to speak it field by field, with nothing but Python's own library:
-so tests also send what no generated code would, and look into fields that it would skip."""
+"""Just enough of protobuf's wire format to speak it field by field, with nothing but Python's own
+library: so tests also send what no generated code would, and look into fields that it would
+skip."""
 
 
 def encode(content):
@@ -19,8 +20,8 @@ def encode(content):
 
 
 def fields(message):
-    """Returns [(number, value)] in the message's order; values are ints or bytes. ValueError if the bytes are no
-    message."""
+    """Returns [(number, value)] in the message's order; values are ints or bytes. ValueError if the
+    bytes are no message."""
     found, at = [], 0
 
     def take(size):

@@ -11,7 +11,8 @@ from functools import partial
 from .daemons import START_SECONDS, write_config
 from .processes import wait_for
 
-USER, PASSWORD, REALM, SECRET = "demo", "a-long-secret", "example.org", "a-shared-secret-to-mint-with"
+USER, PASSWORD, REALM = "demo", "a-long-secret", "example.org"
+SECRET = "a-shared-secret-to-mint-with"
 DOCUMENTATION = ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"]
 IS_COTURN = os.environ.get("SOTTO_LAB_RELAY") == "coturn"
 WORKERS = int(os.environ.get("SOTTO_LAB_WORKERS", "1"))
@@ -146,17 +147,21 @@ def start_coturn(lab, number=20, name="coturn"):
 
 
 def run_coturn(host, *options):
-    """Starts turnserver on a host of the lab, with more options; returns its Process when it listens."""
-    listen = [option for ip in host.ip.values() for option in ("--listening-ip", ip, "--relay-ip", ip)]
+    """Starts turnserver on a host of the lab, with more options; returns its Process when it
+    listens."""
+    listen = [option for ip in host.ip.values()
+              for option in ("--listening-ip", ip, "--relay-ip", ip)]
     files = host.lab.path / host.name
     process = host.start(
-        "turnserver", "-n", "--no-cli", "--no-tls", "--no-dtls", "--no-tcp", "--realm", REALM, *listen,
+        "turnserver", "-n", "--no-cli", "--no-tls", "--no-dtls", "--no-tcp", "--realm", REALM,
+        *listen,
         "--min-port", "49152", "--max-port", "65535", "--log-file", "stdout", "--simple-log",
         "--pidfile", f"{files}.pid", "--db", f"{files}.db", *options)
 
     def is_listening():
         process.check_alive()
-        return all(":0D96 " in host.run("cat", f"/proc/net/{table}").stdout for table in ("udp", "udp6"))
+        return all(":0D96 " in host.run("cat", f"/proc/net/{table}").stdout
+                   for table in ("udp", "udp6"))
 
     wait_for("coturn listening", 20, is_listening)
     return process

@@ -44,15 +44,16 @@ def start_signald(lab, relays=(), number=20, name="signald", port=8443, ring_s=5
                   calls="", limits="", extra_addresses=(), families=(4, 6)):
     """sotto-signald at 192.0.2.<number>; returns when it says that it is ready.
 
-    relays: Relays of start_sotto(policy="call"), reached over their Unix sockets; without one, calls
-    ring and carry no media. calls, limits: more lines for [calls] and [limits]. extra_addresses: of
-    its certificate, for those who reach it through a forwarder. families: over which clients are sent
-    to the relays.
+    relays: Relays of start_sotto(policy="call"), reached over their Unix sockets; without one,
+    calls ring and carry no media. calls, limits: more lines for [calls] and [limits].
+    extra_addresses: of its certificate, for those who reach it through a forwarder. families: over
+    which clients are sent to the relays.
     """
     host = lab.lan_host(name, number)
     folder = lab.path / name
     folder.mkdir(mode=0o700)
-    make_authority(folder, "server", alternatives=[f"IP:{ip}" for ip in (*host.ip.values(), *extra_addresses)])
+    make_authority(folder, "server",
+                   alternatives=[f"IP:{ip}" for ip in (*host.ip.values(), *extra_addresses)])
     # A relay that isn't there is a relay that is gone: signaling goes on without it.
     sections = "".join(f"""
 [[relay]]

@@ -33,7 +33,8 @@ def main(port, tap_name, vlan):
             # The kernel takes the tag out of the frame and hands it over beside it.
             for level, kind, data in control:
                 if (level, kind) == (_SOL_PACKET, _PACKET_AUXDATA):
-                    status, tci = struct.unpack_from("I", data)[0], struct.unpack_from("H", data, 16)[0]
+                    status, tci = struct.unpack_from("I", data)[0], struct.unpack_from("H", data,
+                                                                                       16)[0]
                     if status & _VLAN_VALID and tci & 0xFFF == vlan:
                         os.write(tap, frame)
 
