@@ -2,15 +2,20 @@
 # How everything in Sotto is compiled, and the helpers that the folders' CMakeLists.txt use:
 #
 #   sotto_library(NAME SRCS a.cc b.cc [DEPS lib ...])
-#   sotto_binary(NAME SRCS main.cc [DEPS lib ...])             -> build/<preset>/bin/NAME
-#   sotto_test(NAME SRCS a_test.cc ... [DEPS lib ...] [EAL])   -> ctest entry NAME (EAL: its main() starts DPDK)
-#   sotto_fuzz(NAME SRCS a_fuzz.cc [DEPS lib ...] [CORPUS dir]) -> only with SOTTO_FUZZ; a short run is a ctest entry
-#   sotto_system_test(NAME SCRIPT a_test.py ...)               -> ctest entry NAME: whole programs, driven by Python
-#   sotto_find_tool(VAR program PACKAGE name FOR test ...)     -> VAR: a program that tests may do without
+#   sotto_binary(NAME SRCS main.cc [DEPS lib ...])
+#       makes build/<preset>/bin/NAME
+#   sotto_test(NAME SRCS a_test.cc ... [DEPS lib ...] [EAL])
+#       makes the ctest entry NAME; EAL: its main() starts DPDK
+#   sotto_fuzz(NAME SRCS a_fuzz.cc [DEPS lib ...] [CORPUS dir])
+#       only with SOTTO_FUZZ; a short run is a ctest entry
+#   sotto_system_test(NAME SCRIPT a_test.py ...)
+#       makes the ctest entry NAME: whole programs, driven by Python
+#   sotto_find_tool(VAR program PACKAGE name FOR test ...)
+#       sets VAR to a program that tests may do without
 #
 # COLD, of a library or a binary: no packet and no call waits for it, so it is compiled with -O1, in
-# half the time. Each takes [PCH core|test|grpc|asio|none], the headers that it finds parsed (cmake/pch); unless told,
-# `core`, and `test` for tests.
+# half the time. Each takes [PCH core|test|grpc|asio|none], the headers that it finds parsed
+# (cmake/pch); the default is `core`, and `test` for tests.
 
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
@@ -23,7 +28,8 @@ find_program(SOTTO_CCACHE ccache)
 if(SOTTO_CCACHE)
   set(launcher ${CMAKE_COMMAND} -E env
       CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1
-      CCACHE_INODECACHE=1 CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+      CCACHE_INODECACHE=1
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
       ${SOTTO_CCACHE})
   set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
   set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
@@ -33,7 +39,8 @@ add_library(sotto_flags INTERFACE)
 target_include_directories(sotto_flags INTERFACE ${PROJECT_SOURCE_DIR})
 # All of it goes into programs, so all is compiled alike, and precompiled headers fit everything.
 target_compile_options(sotto_flags INTERFACE
-  -pthread -fPIE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wcast-align -Wundef -Werror -fno-strict-aliasing)
+  -pthread -fPIE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wcast-align -Wundef -Werror
+  -fno-strict-aliasing)
 target_link_options(sotto_flags INTERFACE -pthread -pie LINKER:--as-needed)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # At -O3 GCC 12 reports these in libstdc++'s vector and string where nothing is wrong (GCC bugs
@@ -66,11 +73,12 @@ endif()
 # includes changes how it is compiled, so whoever reuses it gets the same.
 function(sotto_precompiled stack)
   cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
-  file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/pch/${stack}.cc CONTENT "// Carries a precompiled header.\n")
+  file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/pch/${stack}.cc
+       CONTENT "// Carries a precompiled header.\n")
   add_library(sotto_pch_${stack} STATIC ${PROJECT_BINARY_DIR}/pch/${stack}.cc)
   target_link_libraries(sotto_pch_${stack} PUBLIC sotto_flags ${ARG_DEPS})
-  # In quotes, CMake takes the name as it is. A path would differ between clones, and with it all that is
-  # compiled with this header: ccache would find none of it.
+  # In quotes, CMake takes the name as it is. A path would differ between clones, and with it all
+  # that is compiled with this header: ccache would find none of it.
   target_precompile_headers(sotto_pch_${stack} PRIVATE "\"cmake/pch/${stack}.h\"")
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     target_compile_options(sotto_pch_${stack} PUBLIC -fpch-preprocess)  # for ccache
@@ -151,7 +159,8 @@ function(sotto_fuzz name)
   set(found ${CMAKE_CURRENT_BINARY_DIR}/${name}.found)
   file(MAKE_DIRECTORY ${found})
   add_test(NAME fuzz.${name}
-           COMMAND ${name} -max_total_time=${seconds} -timeout=10 -rss_limit_mb=2048 -print_final_stats=1
+           COMMAND ${name} -max_total_time=${seconds} -timeout=10 -rss_limit_mb=2048
+                   -print_final_stats=1
                    -artifact_prefix=${CMAKE_CURRENT_BINARY_DIR}/ ${found} ${ARG_CORPUS})
   set_tests_properties(fuzz.${name} PROPERTIES LABELS fuzz TIMEOUT 600)
 endfunction()
@@ -165,15 +174,17 @@ endif()
 # sotto_system_test(NAME SCRIPT a_test.py [ROOT] [SERIAL] [GRPC] [NEEDS TOOL ...] [ARGS word ...]
 #                   [ENV A=b ...] [LABELS label ...] [FIXTURES name ...] [TIMEOUT seconds])
 #
-# A Python script of this folder against the binaries of this build. ROOT: it needs root, and has the
-# machine to itself; its label is root. Without ROOT its label is loopback, and SERIAL gives it the machine
-# alone. GRPC: it runs in Debian's Python, which has gRPC. NEEDS: variables of sotto_find_tool; without such
-# a tool there is no such test.
+# A Python script of this folder against the binaries of this build. ROOT: it needs root, and has
+# the machine to itself; its label is root. Without ROOT its label is loopback, and SERIAL gives it
+# the machine alone. GRPC: it runs in Debian's Python, which has gRPC. NEEDS: variables of
+# sotto_find_tool; without such a tool there is no such test.
 function(sotto_system_test name)
-  cmake_parse_arguments(ARG "ROOT;SERIAL;GRPC" "SCRIPT;TIMEOUT" "NEEDS;ARGS;ENV;LABELS;FIXTURES" ${ARGN})
+  cmake_parse_arguments(ARG "ROOT;SERIAL;GRPC" "SCRIPT;TIMEOUT" "NEEDS;ARGS;ENV;LABELS;FIXTURES"
+                        ${ARGN})
   set(python Python3::Interpreter)
   if(ARG_GRPC)
-    sotto_find_tool(SOTTO_GRPC_PYTHON python3 PACKAGE "python3-grpcio python3-protobuf" PATHS /usr/bin
+    sotto_find_tool(SOTTO_GRPC_PYTHON python3 PACKAGE "python3-grpcio python3-protobuf"
+                    PATHS /usr/bin
                     MODULES grpc google.protobuf FOR ${name})
     set(python ${SOTTO_GRPC_PYTHON})
     list(APPEND ARG_NEEDS SOTTO_GRPC_PYTHON)
@@ -201,9 +212,10 @@ endfunction()
 
 # sotto_find_tool(VAR program PACKAGE name FOR test ... [PATHS folder ...] [MODULES module ...])
 #
-# Finds a program as find_program does (in PATHS alone, if they are given), which as a Python must have the
-# modules. Where it is missing, the tests that it is FOR are left out, and a line says which Debian package
-# brings it. In CI (the environment has CI) nothing is left out: there it is an error.
+# Finds a program as find_program does (in PATHS alone, if they are given), which as a Python must
+# have the modules. Where it is missing, the tests that it is FOR are left out, and a line says
+# which Debian package brings it. In CI (the environment has CI) nothing is left out: there it is an
+# error.
 function(sotto_find_tool var program)
   cmake_parse_arguments(ARG "" "PACKAGE" "FOR;PATHS;MODULES" ${ARGN})
   if(ARG_PATHS)
@@ -215,7 +227,8 @@ function(sotto_find_tool var program)
     list(JOIN ARG_MODULES ", " modules)
     get_property(failed GLOBAL PROPERTY ${var}_FAILED)
     if("${failed}" STREQUAL "")
-      execute_process(COMMAND ${${var}} -c "import ${modules}" RESULT_VARIABLE failed OUTPUT_QUIET ERROR_QUIET)
+      execute_process(COMMAND ${${var}} -c "import ${modules}" RESULT_VARIABLE failed
+                      OUTPUT_QUIET ERROR_QUIET)
       set_property(GLOBAL PROPERTY ${var}_FAILED ${failed})
     endif()
     if(failed)
@@ -252,7 +265,8 @@ function(sotto_proto name)
     add_custom_command(
       OUTPUT ${made}
       COMMAND ${CMAKE_COMMAND} -E make_directory ${PROJECT_BINARY_DIR}/proto
-      COMMAND protobuf::protoc -I${PROJECT_SOURCE_DIR} --cpp_out=${PROJECT_BINARY_DIR}/proto ${grpc} ${path}
+      COMMAND protobuf::protoc -I${PROJECT_SOURCE_DIR} --cpp_out=${PROJECT_BINARY_DIR}/proto ${grpc}
+              ${path}
       DEPENDS ${path} VERBATIM)
     list(APPEND out ${made})
   endforeach()

@@ -33,16 +33,19 @@ function(sotto_package component)
   set(doc ${CMAKE_INSTALL_DATADIR}/doc/sotto-${component})
   install(TARGETS ${ARG_BINARIES} DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT ${component})
   install(FILES ${packaging}/copyright DESTINATION ${doc} COMPONENT ${component})
-  install(FILES ${made}/changelog.Debian.gz ${made}/changelog.gz DESTINATION ${doc} COMPONENT ${component})
+  install(FILES ${made}/changelog.Debian.gz ${made}/changelog.gz DESTINATION ${doc}
+          COMPONENT ${component})
   foreach(page ${ARG_MAN})
     get_filename_component(section ${page} LAST_EXT)
     string(SUBSTRING ${section} 1 -1 section)
     sotto_compressed(${packaging}/${page} ${page})
-    install(FILES ${made}/${page}.gz DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section} COMPONENT ${component})
+    install(FILES ${made}/${page}.gz DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section}
+            COMPONENT ${component})
   endforeach()
 endfunction()
 
-# sotto_daemon(NAME USER user STATE folder): a unit, its user, its folders, and the scripts that dpkg runs.
+# sotto_daemon(NAME USER user STATE folder): a unit, its user, its folders, and the scripts that
+# dpkg runs.
 function(sotto_daemon name)
   cmake_parse_arguments(ARG "" "USER;STATE" "" ${ARGN})
   set(DAEMON sotto-${name})
@@ -83,23 +86,27 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/deploy/examples
 
 sotto_package(signald BINARIES sotto-signald MAN sotto-signald.8)
 sotto_daemon(signald USER sotto-signald STATE sotto-signald)
-install(FILES ${PROJECT_SOURCE_DIR}/docs/signald-configuration.md ${PROJECT_SOURCE_DIR}/docs/protocol.md
+install(FILES ${PROJECT_SOURCE_DIR}/docs/signald-configuration.md
+        ${PROJECT_SOURCE_DIR}/docs/protocol.md
         ${PROJECT_SOURCE_DIR}/docs/privacy.md
         DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/sotto-signald COMPONENT signald)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/deploy/examples
         DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/sotto-signald COMPONENT signald
         FILES_MATCHING PATTERN "signald*.toml")
-install(DIRECTORY ${SOTTO_WEB_DIR}/ DESTINATION ${CMAKE_INSTALL_DATADIR}/sotto/web COMPONENT signald)
+install(DIRECTORY ${SOTTO_WEB_DIR}/ DESTINATION ${CMAKE_INSTALL_DATADIR}/sotto/web
+        COMPONENT signald)
 
 sotto_package(tools BINARIES sottoctl sotto-loadgen sotto-phone MAN sotto-loadgen.1 sotto-phone.1)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/deploy/prometheus
         DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/sotto-tools COMPONENT tools
         PATTERN "*.test.yml" EXCLUDE)
 set(generated ${PROJECT_BINARY_DIR}/tools/sottoctl)
-install(CODE "execute_process(COMMAND ${SOTTO_GZIP} -9nkf ${generated}/sottoctl.1 COMMAND_ERROR_IS_FATAL ANY)"
+install(CODE
+        "execute_process(COMMAND ${SOTTO_GZIP} -9nkf ${generated}/sottoctl.1 COMMAND_ERROR_IS_FATAL ANY)"
         COMPONENT tools)
 install(FILES ${generated}/sottoctl.1.gz DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tools)
-install(FILES ${generated}/sottoctl.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
+install(FILES ${generated}/sottoctl.bash
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
         RENAME sottoctl COMPONENT tools)
 install(FILES ${generated}/_sottoctl DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions
         COMPONENT tools)
@@ -134,7 +141,8 @@ set(abi ${CMAKE_MATCH_1})
 foreach(driver bus-pci bus-vdev mempool-ring net-af-packet net-af-xdp net-tap)
   list(APPEND drivers librte-${driver}${abi})
 endforeach()
-foreach(driver bus-auxiliary bus-vmbus net-bnxt net-e1000- net-ena net-gve net-i40e net-iavf net-ice net-igc
+foreach(driver bus-auxiliary bus-vmbus net-bnxt net-e1000- net-ena net-gve net-i40e net-iavf net-ice
+        net-igc
                net-ixgbe net-memif net-mlx5- net-netvsc net-null net-pcap net-virtio net-vmxnet3-)
   list(APPEND hardware librte-${driver}${abi})
 endforeach()
@@ -167,7 +175,9 @@ that it serves itself.")
 set(CPACK_DEBIAN_TOOLS_PACKAGE_NAME sotto-tools)
 set(CPACK_DEBIAN_TOOLS_PACKAGE_SECTION net)
 set(CPACK_DEBIAN_TOOLS_PACKAGE_RECOMMENDS
-    "librte-bus-vdev${abi}, librte-mempool-ring${abi}, librte-net-af-packet${abi}, librte-net-memif${abi}")
+    librte-bus-vdev${abi} librte-mempool-ring${abi} librte-net-af-packet${abi}
+    librte-net-memif${abi})
+list(JOIN CPACK_DEBIAN_TOOLS_PACKAGE_RECOMMENDS ", " CPACK_DEBIAN_TOOLS_PACKAGE_RECOMMENDS)
 set(CPACK_COMPONENT_TOOLS_DESCRIPTION "command-line tools for sotto-relayd and sotto-signald
 sottoctl shows what the daemons do and changes it, sotto-loadgen loads
 them with calls and packets, sotto-phone is a client without a screen.")

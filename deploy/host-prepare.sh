@@ -7,18 +7,18 @@
 #   host-prepare.sh --apply [OPTIONS]    change, now and for every boot
 #   host-prepare.sh --undo               take back all that --apply changed
 #
-#   --hugepages MB       that much memory in hugepages of 2 MB, on the NUMA node of the NIC (else on the
-#                        first); 1024 unless told, 0 for none
-#   --nic PCI            a NIC for the relay alone, by PCI address: bound to vfio-pci, unless its driver
-#                        shares it with the kernel (mlx5). Several times for several
-#   --interface NAME     a kernel interface that the relay takes over (net_af_xdp, net_af_packet): up,
-#                        promiscuous, no merged packets. Several times for several
-#   --queues N           as many queue pairs on each --interface as the relay has workers
-#   --cpus LIST          the CPUs of the relay's workers, e.g. 2-5: interrupts keep away from them, their
-#                        clock stays up, and the kernel's command line for them is printed
+#   --hugepages MB     that much memory in hugepages of 2 MB, on the NUMA node of the NIC (or the
+#                      first node); default 1024, 0 for none
+#   --nic PCI          a NIC for the relay, by PCI address: bound to vfio-pci, unless its driver
+#                      shares it with the kernel (mlx5). May be given several times
+#   --interface NAME   a kernel interface for the relay (net_af_xdp, net_af_packet): up,
+#                      promiscuous, no merged packets. May be given several times
+#   --queues N         number of queue pairs on each --interface, one per worker of the relay
+#   --cpus LIST        CPUs of the relay's workers, e.g. 2-5: keeps interrupts away from them and
+#                      their clock up, and prints the kernel's command line for them
 #
-# What has to come back after a reboot stands in files in /etc that each say who wrote them; what was
-# there before is noted in /var/lib/sotto-host-prepare. SOTTO_ROOT=FOLDER: another root, for tests.
+# Files in /etc that name this script as their author make the changes at each boot; the values from
+# before are noted in /var/lib/sotto-host-prepare. SOTTO_ROOT=FOLDER is another root, for tests.
 #
 # Exit code: 0 done, or nothing to do; 1 something could not be changed; 2 refused, or wrong usage.
 set -euo pipefail
@@ -153,7 +153,8 @@ show_cpus() {
   section "CPUs and memory"
   local model governor
   model=$(sed -n 's/^model name[^:]*: //p' "$ROOT/proc/cpuinfo" | head -n 1)
-  fact "$model; CPUs $(value /sys/devices/system/cpu/online), NUMA nodes $(value /sys/devices/system/node/online)"
+  fact "$model; CPUs $(value /sys/devices/system/cpu/online)," \
+    "NUMA nodes $(value /sys/devices/system/node/online)"
   governor=$(value /sys/devices/system/cpu/cpu0/cpufreq/scaling_governor)
   fact "Clock: ${governor:-the kernel has no say in it (a virtual machine, or the firmware)}"
   fact "Kernel command line: $(value /proc/cmdline)"
@@ -176,7 +177,8 @@ show_nics() {
     node=$(value "/sys/bus/pci/devices/$pci/numa_node")
     fact "$pci  driver ${driver:-none}${names:+, interface $names}, NUMA node $node"
   done
-  fact "Needed to reach this machine: $(words "$(needed_interfaces)" | grep . || echo "none of its interfaces")"
+  fact "Needed to reach this machine:" \
+    "$(words "$(needed_interfaces)" | grep . || echo "none of its interfaces")"
 }
 
 prepare_hugepages() {
@@ -239,9 +241,11 @@ prepare_nic() { # PCI
       refuse "$other is in the same IOMMU group as $pci and in use by $(driver_of "$other"); give" \
         "both to the relay (--nic $other too), or use another slot."
   done
-  put_file "Loads the driver that hands a NIC to a program, at boot." /etc/modules-load.d/sotto.conf <<<"vfio-pci"
+  put_file "Loads the driver that hands a NIC to a program, at boot." \
+    /etc/modules-load.d/sotto.conf <<<"vfio-pci"
   put_file "The relay runs as the user sotto: it must be able to open the NIC." \
-    /etc/udev/rules.d/60-sotto-vfio.rules <<<'SUBSYSTEM=="vfio", OWNER="root", GROUP="sotto", MODE="0660"'
+    /etc/udev/rules.d/60-sotto-vfio.rules \
+    <<<'SUBSYSTEM=="vfio", OWNER="root", GROUP="sotto", MODE="0660"'
   if [ "$driver" != vfio-pci ]; then
     run "The driver that hands a NIC to a program." "" modprobe vfio-pci
     announce "The kernel lets go of the NIC; its interface is gone then. The IOMMU lets it see the relay's memory alone." \
@@ -272,7 +276,9 @@ prepare_interface() { # NAME
   refuse_if_needed "$name" "$name"
   fact "MTU $(value "$sys/mtu"), $(value "$sys/operstate"), MAC address $(value "$sys/address")"
   if [ -n "$(ip -o address show dev "$name" scope global)" ]; then
-    fact "The kernel has addresses here: $(words "$(ip -o address show dev "$name" scope global | awk '{ print $4 }')"). The relay's must not be among them."
+    fact "The kernel has addresses here:" \
+      "$(words "$(ip -o address show dev "$name" scope global | awk '{ print $4 }')")." \
+      "The relay's must not be among them."
   fi
   flags=$(value "$sys/flags")
   unit_devices+=("sys-subsystem-net-devices-${name//-/\\x2d}.device")
@@ -344,11 +350,13 @@ E
   else
     fact "irqbalance doesn't run: interrupts stay where the kernel puts them; see /proc/interrupts."
   fi
-  fact "In the relay's configuration: workers = $(cpu_numbers "$cpus" | wc -l); in [dataplane] eal_args" \
+  fact "In the relay's configuration: workers = $(cpu_numbers "$cpus" | wc -l);" \
+    "in [dataplane] eal_args" \
     "\"--lcores=0@$(first_other_cpu),$(lcore_map)\"."
 }
 first_other_cpu() {
-  cpu_numbers "$(value /sys/devices/system/cpu/online)" | grep -vxF -f <(cpu_numbers "$cpus") | head -n 1 || echo 0
+  cpu_numbers "$(value /sys/devices/system/cpu/online)" | grep -vxF -f <(cpu_numbers "$cpus") |
+    head -n 1 || echo 0
 }
 lcore_map() { cpu_numbers "$cpus" | awk '{ printf "%s%d@%d", (NR > 1 ? "," : ""), NR, $1 }'; }
 
@@ -359,7 +367,8 @@ suggest_command_line() {
   section "Kernel command line (yours to change: /etc/default/grub, update-grub, reboot)"
   if [ "$hugepage_mb" -ge 1024 ]; then
     suggest "default_hugepagesz=1G" "fewer and larger pages, which only fresh memory has in one piece"
-    suggest "hugepages=$(((hugepage_mb + 1023) / 1024))" "so many of them, shared out among the NUMA nodes"
+    suggest "hugepages=$(((hugepage_mb + 1023) / 1024))" \
+      "so many of them, shared out among the NUMA nodes"
   fi
   if [ ${#nics[@]} -gt 0 ]; then
     ! grep -q '^vendor_id.*GenuineIntel' "$ROOT/proc/cpuinfo" ||
@@ -413,7 +422,8 @@ undo() {
         else
           fact "remove $what"
           rm -f "$ROOT$what"
-          [[ $what != */irqbalance.service.d/* ]] || rmdir --ignore-fail-on-non-empty "$(dirname "$ROOT$what")"
+          [[ $what != */irqbalance.service.d/* ]] ||
+            rmdir --ignore-fail-on-non-empty "$(dirname "$ROOT$what")"
         fi
         ;;
       value)
@@ -464,7 +474,8 @@ while [ $# -gt 0 ]; do
           if [ -n "${BASH_REMATCH[1]}" ]; then nics+=("$2"); else nics+=("0000:$2"); fi
           ;;
         --interface)
-          [[ $2 =~ ^[A-Za-z0-9._-]{1,15}$ ]] || refuse "--interface $2: the name of an interface is wanted."
+          [[ $2 =~ ^[A-Za-z0-9._-]{1,15}$ ]] ||
+            refuse "--interface $2: the name of an interface is wanted."
           interfaces+=("$2")
           ;;
         --cpus)

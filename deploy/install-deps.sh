@@ -17,7 +17,8 @@
 set -eu
 
 os_release() { # FIELD
-  sed -n "s/^$1=\"\{0,1\}\([^\"]*\)\"\{0,1\}$/\1/p" "${SOTTO_OS_RELEASE:-/etc/os-release}" 2>/dev/null || true
+  sed -n "s/^$1=\"\{0,1\}\([^\"]*\)\"\{0,1\}$/\1/p" \
+    "${SOTTO_OS_RELEASE:-/etc/os-release}" 2>/dev/null || true
 }
 
 # The release decides what Boost is called; all other names are the same on both.
@@ -29,13 +30,13 @@ esac
 
 build="
   cmake g++ ninja-build ccache pkg-config
-  libabsl-dev ${boost:-libboost-dev} libcap-dev libcli11-dev libdpdk-dev libfmt-dev libgrpc++-dev libjansson-dev
-  libjwt-dev libprotobuf-dev libseccomp-dev libsodium-dev libspdlog-dev libsqlite3-dev libssl-dev
-  libsystemd-dev libtomlplusplus-dev nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler
-  protobuf-compiler-grpc"
+  libabsl-dev ${boost:-libboost-dev} libcap-dev libcli11-dev libdpdk-dev libfmt-dev libgrpc++-dev
+  libjansson-dev libjwt-dev libprotobuf-dev libseccomp-dev libsodium-dev libspdlog-dev
+  libsqlite3-dev libssl-dev libsystemd-dev libtomlplusplus-dev nlohmann-json3-dev
+  prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc"
 run="ca-certificates ethtool iproute2 procps python3 tcpdump"
-# An npm that came from elsewhere (with a newer Node.js) serves as well, and Debian's would be in its
-# way. npm fetches packages over TLS.
+# An npm that came from elsewhere (with a newer Node.js) serves as well, and Debian's would be in
+# its way. npm fetches packages over TLS.
 web=ca-certificates
 command -v npm >/dev/null 2>&1 || web="$web nodejs npm"
 package="dpkg-dev file"
@@ -43,9 +44,9 @@ package="dpkg-dev file"
 unit="groff-base libbenchmark-dev libgmock-dev libgtest-dev openssl python3 python3-grpcio python3-protobuf"
 # libclang-rt-dev and llvm: fuzz targets and readable sanitizer reports. coturn, chromium: the
 # clients and the relay that Sotto is tested against. prometheus: scrapes the daemons, and brings
-# promtool. tmux, zsh: a terminal and a shell for sottoctl. debootstrap, git, lintian, systemd-container:
-# what packages and clean machines are tried in and with. clang-format, clang-tidy, pyflakes3, shellcheck:
-# tests/lint.
+# promtool. tmux, zsh: a terminal and a shell for sottoctl. debootstrap, git, lintian,
+# systemd-container: what packages and clean machines are tried in and with. clang-format,
+# clang-tidy, pyflakes3, shellcheck: tests/lint.
 test="
   chromium chromium-driver clang clang-format clang-tidy coturn debootstrap dpdk-dev git
   libclang-rt-dev lintian llvm prometheus pyflakes3 shellcheck systemd-container tmux zsh"

@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Builds the Debian packages (sotto-relayd, sotto-signald, sotto-tools) for this release of Debian, and
-# prints where they are. For any x86-64 CPU since 2009, unless told otherwise.
+# Builds the Debian packages (sotto-relayd, sotto-signald, sotto-tools) for this release of Debian,
+# and prints where they are. By default they run on any x86-64 CPU since 2009.
 #
 #   deploy/packages.sh               into build/package/packages
-#   deploy/packages.sh --cpu NAME    for this CPU and its successors: as g++ -march=NAME, e.g. x86-64-v3
+#   deploy/packages.sh --cpu NAME    for this CPU and its successors, as in g++ -march=NAME, such as
+#                                    x86-64-v3
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

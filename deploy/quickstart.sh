@@ -8,8 +8,9 @@
 #   deploy/quickstart.sh --stop     ends what --keep left
 #   deploy/quickstart.sh --json     prints one object instead of words
 #
-# Needs root on Debian 12 or 13. Touches nothing of this machine's own network, except that --keep adds one
-# link (sotto-quick) with a route to 192.0.2.0/24, so that a browser of this machine reaches the page.
+# Needs root on Debian 12 or 13. Touches nothing of this machine's own network, except that --keep
+# adds one link (sotto-quick) with a route to 192.0.2.0/24, so that a browser of this machine
+# reaches the page.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -1,14 +1,14 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs the steps of a script one after another and shows how far they are. For scripts that source it:
-# quickstart.sh, packages.sh.
+# Runs the steps of a script one after another and shows how far they are. For scripts that source
+# it: quickstart.sh, packages.sh.
 #
 #   steps_log=FILE     takes what the steps print
 #   exec 3>&1          what is shown goes to file descriptor 3
 #   step NAME COMMAND...
 #
-# A step that runs for long shows the time so far, and how much of it is done where ninja says so: on a
-# terminal in one line that is rewritten, elsewhere in one line every half minute.
+# A step that runs for long shows the time so far, and how much of it is done where ninja says so:
+# on a terminal in one line that is rewritten, elsewhere in one line every half minute.
 
 : "${steps_log:?}"
 steps_every=30  # seconds between lines where there is no terminal

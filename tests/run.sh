@@ -9,8 +9,8 @@
 #   tests/run.sh --second-try        what fails is run once more; what passes then is named
 #   tests/run.sh --clean-machines    also on clean machines of each Debian release
 #
-#   release   unit, system, latency, browser, package tests   asan   unit and system tests
-#   fuzz      each libFuzzer target for some seconds          tsan   unit tests of relay/, signaling/
+#   release   unit, system, latency, browser, package tests  asan   unit and system tests
+#   fuzz      each libFuzzer target for some seconds         tsan   unit tests of relay/, signaling/
 #
 # What each preset printed is in build/<preset>/tests.log.
 set -euo pipefail
@@ -60,7 +60,9 @@ build() { # PRESET
   cmake --preset "$1" >"build/$1.configure.log" 2>&1 || { cat "build/$1.configure.log"; return 1; }
   local targets=(all)
   case $1 in
-    fuzz) mapfile -t targets < <(ctest --test-dir build/fuzz -N -L fuzz | sed -n 's/^.*: fuzz\.//p') ;;
+    fuzz)
+      mapfile -t targets < <(ctest --test-dir build/fuzz -N -L fuzz | sed -n 's/^.*: fuzz\.//p')
+      ;;
   esac
   cmake --build "build/$1" --target "${targets[@]}"
 }
@@ -80,7 +82,8 @@ test_preset() { # PRESET
       ;;
   esac
   [ -z "$without" ] || select+=(-LE "^(${without#|})$")
-  ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j "$(nproc)" "${repeat[@]}" "${select[@]}"
+  ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j "$(nproc)" \
+    "${repeat[@]}" "${select[@]}"
 }
 
 mkdir -p build

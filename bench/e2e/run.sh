@@ -10,6 +10,8 @@ case " $* " in *" --bin"* | *" --help "* | *" -h "*) ;; *)
     sotto-bench-server >&2
 esac
 for tool in dpdk-testpmd turnserver ip ethtool taskset; do
-  command -v $tool >/dev/null || { echo "run.sh: $tool is missing; deploy/install-deps.sh brings it" >&2; exit 2; }
+  command -v $tool >/dev/null && continue
+  echo "run.sh: $tool is missing; deploy/install-deps.sh brings it" >&2
+  exit 2
 done
 exec python3 -B "$root/bench/e2e/e2e.py" "$@"

@@ -37,6 +37,9 @@ LLVM_DEBIAN = "12"
 
 SPDX = "SPDX-License-Identifier: Apache-2.0"
 COLUMNS = 100
+# A sentence stays in one piece, so that it can be found: a line may be longer for a string this
+# long.
+LONG_STRING = re.compile(r"(\"[^\"]{60,}|'[^']{60,}')")
 # Inputs and expected outputs of tests: bytes that mean something.
 DATA = re.compile(r"^tests/fuzz/corpus/|(^|/)testdata/|^tests/fixtures/packets\.txt$|\.sdp$")
 # Files that another program writes.
@@ -173,7 +176,7 @@ def check_lines(tree, _):
         if path in licensed and not any(SPDX in line for line in lines[:3]):
             found.append(f"{path}:1: no line with \"{SPDX}\" among the first three")
         for number, line in enumerate(lines, 1):
-            if path in narrow and len(line) > COLUMNS:
+            if path in narrow and len(line) > COLUMNS and not LONG_STRING.search(line):
                 found.append(f"{path}:{number}: {len(line)} columns; {COLUMNS} are the most")
             if line != line.rstrip():
                 found.append(f"{path}:{number}: white space at the end of the line")

@@ -135,6 +135,9 @@ class LintTest(unittest.TestCase):
                 self.assert_well("lines")
                 self.write({name: GOOD[name] + f"# {'x' * 99}\n"})
                 self.assert_found("lines", f"{name}:{GOOD[name].count(chr(10)) + 1}: 101 columns")
+        self.write(GOOD)
+        self.write({"run.sh": GOOD["run.sh"] + f'echo "{"x" * 120}"\n'})
+        self.assert_well("lines")  # a sentence in one piece
 
     def test_ends_of_lines(self):
         self.write({"README.md": "# Nothing \n"})

@@ -249,7 +249,8 @@ class CoturnTest(unittest.TestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn(f"5 calls through {self.host.ip[4]}:3478 over channels", result.stdout)
         self.assertRegex(result.stdout, r"sent (\d+), received \1, lost 0 \(0\.0000 %\)")
-        self.assertRegex(result.stdout, r"call 0 leg a  198\.51\.100\.2:\d+  relayed as 192\.0\.2\.20:")
+        self.assertRegex(result.stdout,
+                         r"call 0 leg a  198\.51\.100\.2:\d+  relayed as 192\.0\.2\.20:")
 
 
 class CommandLineTest(unittest.TestCase):
