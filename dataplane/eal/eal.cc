@@ -132,14 +132,14 @@ absl::StatusOr<std::unique_ptr<Eal>> Eal::Start(const EalPlan& plan, uint16_t wo
   if (result < 0) {
     const std::string said = log->Errors();
     return absl::FailedPreconditionError(
-        fmt::format("DPDK's EAL can't start with \"{}\": {}; check [dataplane] eal_args.",
+        fmt::format("DPDK's EAL failed to start with \"{}\": {}; check [dataplane] eal_args.",
                     fmt::join(plan.argv.begin() + 1, plan.argv.end(), " "),
                     said.empty() ? std::string(rte_strerror(error)) : said));
   }
   if (result + 1 < static_cast<int>(kept->size())) {
     rte_eal_cleanup();
     return absl::InvalidArgumentError(
-        fmt::format("[dataplane] eal_args: {} is no option of EAL's; options begin with a dash.",
+        fmt::format("[dataplane] eal_args: {} is not an EAL option; options begin with a dash.",
                     argv[static_cast<size_t>(result) + 1]));
   }
   // A device that failed is told about when its port is looked for.
@@ -149,8 +149,8 @@ absl::StatusOr<std::unique_ptr<Eal>> Eal::Start(const EalPlan& plan, uint16_t wo
   std::unique_ptr<Eal> eal(new Eal(std::move(log)));
   if (rte_lcore_count() != workers + 1u) {
     return absl::InvalidArgumentError(fmt::format(
-        "[dataplane] eal_args give {} lcores, but workers = {} needs {}, one of them for control; "
-        "change either, or leave the lcores to the relay.",
+        "[dataplane] eal_args name {} lcores, but workers = {} needs {}, one of them for control; "
+        "change one of the two, or leave the lcores to the relay.",
         rte_lcore_count(), workers, workers + 1));
   }
   return eal;

@@ -75,12 +75,13 @@ absl::StatusOr<EalPlan> PlanEal(const EalOptions& options, const Machine& machin
   for (const std::string& arg : args) {
     if (arg == "--" || arg == "-h" || arg == "--help") {
       return absl::InvalidArgumentError(
-          fmt::format("[dataplane] eal_args: {} can't be given to the relay's EAL.", arg));
+          fmt::format("[dataplane] eal_args: the relay does not support {}; remove it.", arg));
     }
   }
   if (Has(args, {"--proc-type"})) {
     return absl::InvalidArgumentError(
-        "[dataplane] eal_args: --proc-type can't be given; the relay is always a primary process.");
+        "[dataplane] eal_args: --proc-type is not supported, as the relay is always a primary "
+        "process; remove it.");
   }
 
   if (args.empty()) args.emplace_back("--no-pci");
@@ -91,8 +92,8 @@ absl::StatusOr<EalPlan> PlanEal(const EalOptions& options, const Machine& machin
     // Without a main lcore of the operator's, EAL takes the least one: 0.
     if (machine.cpus.size() <= options.workers) {
       plan.notes.push_back(fmt::format(
-          "There are {} CPUs for {} lcores, so some share one; fewer workers, or more CPUs, make "
-          "latency steadier.",
+          "There are {} CPUs for {} lcores, so some lcores share a CPU; for steady latency, use "
+          "fewer workers or more CPUs.",
           machine.cpus.size(), options.workers + 1));
     }
   }
@@ -101,8 +102,8 @@ absl::StatusOr<EalPlan> PlanEal(const EalOptions& options, const Machine& machin
   const bool sized = Has(args, {"-m", "--socket-mem"});
   if (!wants_no_huge && machine.free_hugepage_mb < options.memory_mb) {
     plan.notes.push_back(fmt::format(
-        "Hugepages: {} MB are free and {} MB are needed, so ordinary pages are used; for speed, "
-        "set vm.nr_hugepages to {} or more.",
+        "Hugepages: {} MB are free but {} MB are needed, so the relay uses ordinary pages; for "
+        "speed, set vm.nr_hugepages to {} or more.",
         machine.free_hugepage_mb, options.memory_mb, (options.memory_mb + 1) / 2));
     // EAL refuses these together with --no-huge, and sizes by -m alone.
     Remove(args, "--in-memory", false);

@@ -43,7 +43,7 @@ TEST(EalPlan, FallsBackFromInMemoryWithASentence) {
   EXPECT_THAT(plan.argv, ElementsAre("sotto-relayd", "--no-pci", "--vdev=net_af_packet0,iface=eth1",
                                      "--no-telemetry", "--lcores=0@0,1@1", "--no-huge",
                                      "--no-shconf", "-m", "512"));
-  EXPECT_THAT(plan.notes, ElementsAre(AllOf(HasSubstr("511 MB are free and 512 MB are needed"),
+  EXPECT_THAT(plan.notes, ElementsAre(AllOf(HasSubstr("511 MB are free but 512 MB are needed"),
                                             HasSubstr("vm.nr_hugepages to 256"))));
 }
 

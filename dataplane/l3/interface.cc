@@ -134,8 +134,8 @@ bool IsLinkLocal(const IpAddress& ip) {
 
 absl::StatusOr<InterfaceTable> InterfaceTable::Create(std::vector<Interface> interfaces) {
   if (interfaces.size() > kMaxInterfaces) {
-    return absl::InvalidArgumentError(fmt::format(
-        "there are {} interfaces; at most {} are possible", interfaces.size(), kMaxInterfaces));
+    return absl::InvalidArgumentError(fmt::format("there are {} interfaces; must be at most {}",
+                                                  interfaces.size(), kMaxInterfaces));
   }
   InterfaceTable table;
   for (size_t i = 0; i < interfaces.size(); ++i) {
@@ -143,19 +143,19 @@ absl::StatusOr<InterfaceTable> InterfaceTable::Create(std::vector<Interface> int
     const InterfaceId id = static_cast<InterfaceId>(i);
     if (interface.vlan > kMaxVlan) {
       return absl::InvalidArgumentError(
-          fmt::format("VLAN {} of interface {} is not possible; use 1 to {}, or 0 for untagged",
+          fmt::format("VLAN {} of interface {} is not valid; use 1 to {}, or 0 for untagged",
                       interface.vlan, interface.name, kMaxVlan));
     }
     if (!interface.mac.is_station()) {
       return absl::InvalidArgumentError(
-          fmt::format("interface {} has the MAC address {}, which is not a station's",
+          fmt::format("interface {} has the MAC address {}, which is not a unicast address",
                       interface.name, interface.mac.ToString()));
     }
     for (size_t j = 0; j < i; ++j) {
       if (interfaces[j].port == interface.port && interfaces[j].vlan == interface.vlan) {
         return absl::InvalidArgumentError(fmt::format(
             "interfaces {} and {} are both on VLAN {} of the same port; give each its own VLAN, or "
-            "put all addresses into one interface",
+            "list all addresses in one interface",
             interfaces[j].name, interface.name, interface.vlan));
       }
     }
@@ -165,8 +165,7 @@ absl::StatusOr<InterfaceTable> InterfaceTable::Create(std::vector<Interface> int
       const auto [other, added] = table.local_.try_emplace(address.ip, id);
       if (!added) {
         return absl::InvalidArgumentError(
-            fmt::format("address {} is given twice, on {} and on {}; an address belongs to one "
-                        "interface",
+            fmt::format("address {} is on two interfaces, {} and {}; remove it from one",
                         address.ip.ToString(), interfaces[other->second].name, interface.name));
       }
       table.on_link_.push_back({address.subnet, id});

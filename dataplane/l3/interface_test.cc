@@ -64,8 +64,8 @@ TEST(InterfaceTableTest, NamesWhatIsWrong) {
   };
   const Case cases[] = {
       {[](Interface& i) { i.vlan = 4095; }, "VLAN 4095"},
-      {[](Interface& i) { i.mac = MacAddress::Broadcast(); }, "not a station"},
-      {[](Interface& i) { i.mac = {}; }, "not a station"},
+      {[](Interface& i) { i.mac = MacAddress::Broadcast(); }, "not a unicast address"},
+      {[](Interface& i) { i.mac = {}; }, "not a unicast address"},
       {[](Interface& i) { i.addresses.clear(); }, "no address"},
       {[](Interface& i) { i.mtu = 1279; }, "IPv6 needs at least 1280"},
       {[](Interface& i) { i.mtu = 575, i.addresses.pop_back(), i.gateways.pop_back(); },
@@ -93,7 +93,7 @@ TEST(InterfaceTableTest, NamesWhatIsWrong) {
       {[](Interface& i) { i.gateways[0] = Ip("192.0.2.255"); }, "in none of its subnets"},
       {[](Interface& i) { i.gateways[0] = Ip("192.0.2.10"); }, "relay's own address"},
       {[](Interface& i) { i.gateways[0] = Ip("255.255.255.255"); }, "reserved or broadcast"},
-      {[](Interface& i) { i.addresses.push_back(i.addresses[0]); }, "given twice"},
+      {[](Interface& i) { i.addresses.push_back(i.addresses[0]); }, "is on two interfaces"},
       {[](Interface& i) { i.addresses.pop_back(), i.gateways[1] = Ip("fe80::1"); },
        "in none of its subnets"},
   };

@@ -85,8 +85,8 @@ absl::StatusOr<NextHopId> Neighbors::AcquireRoute(const Route& route) {
   } else {
     ++counters_.table_full;
     return absl::ResourceExhaustedError(
-        fmt::format("no room for next hop {}: all {} are in use; raise max_allocations or find out "
-                    "who talks to so many on-link hosts",
+        fmt::format("no room for next hop {}: all {} are in use; raise [dataplane] "
+                    "max_allocations, or find the clients that reach so many on-link hosts",
                     route.next_hop.ToString(), next_hops_.capacity() - 1));
   }
   entries_[id] = {.ip = route.next_hop,

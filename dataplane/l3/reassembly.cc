@@ -28,26 +28,26 @@ struct Row {
   std::string_view meaning;
 };
 constexpr Row kTable[] = {
-    {ReassemblyOutcome::kPending, "pending", "The fragment waits for the others."},
-    {ReassemblyOutcome::kDuplicate, "duplicate", "The same fragment had come before."},
-    {ReassemblyOutcome::kComplete, "complete", "A datagram was put together and handled."},
+    {ReassemblyOutcome::kPending, "pending", "The fragment waits for the rest of its datagram."},
+    {ReassemblyOutcome::kDuplicate, "duplicate", "A duplicate fragment."},
+    {ReassemblyOutcome::kComplete, "complete", "A datagram was reassembled and handled."},
     {ReassemblyOutcome::kMalformed, "malformed",
-     "The fragment's headers lie about its length or place; capture the traffic to find the "
-     "sender."},
+     "The fragment's length or offset is wrong; capture the traffic to find the sender."},
     {ReassemblyOutcome::kNotUdp, "not_udp",
-     "The relay takes fragments of UDP only; harmless unless there is much of it."},
+     "Not UDP; the relay reassembles only UDP. Harmless unless the rate is high."},
     {ReassemblyOutcome::kOverlap, "overlap",
-     "Fragments of one datagram overlap, which no honest sender does; it was dropped whole (RFC "
+     "Fragments of one datagram overlap, which only attacks do; the datagram was dropped (RFC "
      "5722)."},
     {ReassemblyOutcome::kTooManyFragments, "too_many_fragments",
-     "The datagram comes in more fragments than are allowed; look for a tiny MTU on the path."},
+     "The datagram has too many fragments; look for a very small MTU on the path."},
     {ReassemblyOutcome::kTooLong, "too_long",
      "The datagram would be larger than a packet buffer; the client should send smaller ones."},
     {ReassemblyOutcome::kRateLimited, "rate_limited",
-     "The source prefix sends more fragments a second than are allowed; lower its media's packet "
-     "size below the path MTU."},
+     "The source prefix exceeded the rate of fragments; make its clients send media packets "
+     "smaller than the path MTU."},
     {ReassemblyOutcome::kSourceFull, "source_full",
-     "The source prefix has too many incomplete datagrams; its fragments get lost, or it floods."},
+     "The source prefix has too many incomplete datagrams; its fragments get lost, or it is "
+     "flooding."},
 };
 constexpr bool TableIsInOrder() {
   for (size_t i = 0; i < std::size(kTable); ++i) {

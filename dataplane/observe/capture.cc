@@ -125,7 +125,8 @@ absl::StatusOr<std::unique_ptr<CaptureSession>> PacketCapture::Start(
   // One that is stopped has let go of the workers, and only reads on.
   if (session_ != nullptr && !session_->stopped_.load(std::memory_order_acquire)) {
     return absl::FailedPreconditionError(
-        "another capture runs, and the relay makes one at a time; end it, or wait for its end");
+        "another capture is running, and the relay runs one at a time; end it, or wait until it "
+        "ends");
   }
   std::unique_ptr<CaptureSession> session(new CaptureSession(*this, options));
   session_ = session.get();

@@ -507,7 +507,7 @@ TEST_F(CaptureTest, OneAtATimeAndNoneOnceTheRelayStops) {
   auto session = Start();
   const auto second = capture_.Start({});
   EXPECT_EQ(second.status().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(second.status().message()), HasSubstr("another capture runs"));
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr("another capture is running"));
   session->Stop();
   EXPECT_FALSE(taps_[0].armed());
   auto next = Start();

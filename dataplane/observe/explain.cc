@@ -73,8 +73,8 @@ absl::StatusOr<Explanation> Explainer::Explain(std::span<const uint8_t> frame,
   const size_t room = rte_pktmbuf_data_room_size(pool_) - size_t{RTE_PKTMBUF_HEADROOM};
   if (frame.size() > room) {
     return absl::InvalidArgumentError(fmt::format(
-        "the frame has {} bytes, and no port of the relay takes more than {}; give one frame, from "
-        "its Ethernet header on",
+        "the frame has {} bytes, and no port of the relay accepts more than {}; give one frame, "
+        "starting with its Ethernet header",
         frame.size(), room));
   }
   rte_mbuf* mbuf = rte_pktmbuf_alloc(pool_);

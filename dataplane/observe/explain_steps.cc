@@ -186,7 +186,7 @@ void Narrator::Parse() {
     std::string bytes;
     for (size_t i = 0; i < field.size; ++i)
       bytes += fmt::format("{:02x}", frame_[field.offset + i]);
-    return Add("parse", fmt::format("Of {} bytes, reading ends at byte {}: {}{}.", frame_.size(),
+    return Add("parse", fmt::format("Parsing stopped at byte {1} of {0}: {2}{3}.", frame_.size(),
                                     field.offset, field.name, bytes.empty() ? "" : " " + bytes));
   }
   const Interface& interface = context_.interfaces.at(parsed_.interface);
@@ -197,9 +197,9 @@ void Narrator::Parse() {
     Add("parse", fmt::format("{} bytes on {}.", frame_.size(), where));
     return Add("classify",
                parsed_.verdict == ParseVerdict::kFragment
-                   ? "A fragment for an address of the relay: control puts it together, "
-                     "and a worker takes the whole."
-                   : "ARP, neighbour discovery or ICMP: control answers.");
+                   ? "A fragment for an address of the relay: control reassembles the datagram and "
+                     "hands it back to a worker."
+                   : "ARP, neighbor discovery or ICMP: control answers.");
   }
   Add("parse", fmt::format("{} bytes on {}: {} and UDP from {} to {}, {} bytes of payload.",
                            frame_.size(), where, parsed_.v4 ? "IPv4" : "IPv6", Source().ToString(),
@@ -214,16 +214,15 @@ void Narrator::FromClient() {
   if (!relay::LooksLikeStun(datagram)) {
     return Add(
         "classify",
-        fmt::format("A client's, since {} is a listening address; {}.", Destination().ToString(),
-                    datagram.empty() ? "but it is empty"
-                                     : fmt::format("but the first byte, 0x{:02x}, and what "
-                                                   "follows are neither ChannelData nor STUN",
+        fmt::format("From a client, as {} is a listening address; {}.", Destination().ToString(),
+                    datagram.empty() ? "the payload is empty"
+                                     : fmt::format("the payload, which starts with 0x{:02x}, is "
+                                                   "neither ChannelData nor STUN",
                                                    datagram[0])));
   }
   const std::optional<StunMessage> message = StunMessage::Parse(datagram);
   if (!message) {
-    return Add("classify",
-               "STUN by its cookie, but its header and attributes don't fit each other.");
+    return Add("classify", "STUN by its cookie, but its header and attributes don't match.");
   }
   Stun(*message);
 }
@@ -231,16 +230,17 @@ void Narrator::FromClient() {
 void Narrator::ChannelData(std::span<const uint8_t> datagram) {
   if (datagram.size() < relay::kChannelDataHeaderSize) {
     return Add("classify",
-               fmt::format("ChannelData by its first byte, 0x{:02x}, but its header of 4 "
-                           "bytes is cut off.",
+               fmt::format("ChannelData by its first byte, 0x{:02x}, but its 4-byte header is cut "
+                           "off.",
                            datagram[0]));
   }
   const uint16_t number = LoadBe16(datagram.data());
   const uint16_t length = LoadBe16(datagram.data() + 2);
   const size_t holds = datagram.size() - relay::kChannelDataHeaderSize;
   Add("classify",
-      fmt::format("ChannelData on channel 0x{:04x} with {} bytes, of {} that there are.", number,
-                  length, holds));
+      fmt::format("ChannelData on channel 0x{:04x}, length {} of the {} bytes that follow its "
+                  "header.",
+                  number, length, holds));
   if (length > holds) return;
 
   const Tables& tables = context_.tables;
@@ -261,7 +261,7 @@ void Narrator::ChannelData(std::span<const uint8_t> datagram) {
                                  "0x{:04x}, {}.",
                                  key, Name(leg), channel->out_channel(), Until(direct)));
     } else {
-      Add("look up", fmt::format("Found {}, bound by {} to a peer outside, {}.", key, Name(leg),
+      Add("look up", fmt::format("Found {}, bound by {} to an external peer, {}.", key, Name(leg),
                                  Until(direct)));
     }
     if (passes()) Way(channel->out.next_hop);
@@ -273,7 +273,7 @@ void Narrator::ChannelData(std::span<const uint8_t> datagram) {
                                       Until(details.peer_slot == kOutside ? direct : ends)));
   }
   Add("look up", fmt::format("Found {}, bound by {} to a relayed address of this relay, {}; not "
-                             "fused: the long way.",
+                             "fused, so it takes the slow path.",
                              key, Name(leg), Until(ends)));
   if (!passes()) return;
   TransportAddress to;
@@ -289,35 +289,36 @@ void Narrator::Stun(const StunMessage& message) {
     return Send(message);
   }
   if (message.message_class() != StunClass::kRequest) {
-    return Add("classify", name + ", which no client has a reason to send.");
+    return Add("classify", name + ", which clients do not send to servers.");
   }
   if (!UdpChecksumHolds(frame_.data(), parsed_)) {
-    return Add("classify", name + "; the relay is its end, and its UDP checksum doesn't hold.");
+    return Add("classify", name + "; it is for the relay itself, and its UDP checksum is wrong.");
   }
   if (outcome_.punt != nullptr) {
     return Add("classify", name +
-                               ", which control answers if the budget of the source's prefix has "
-                               "room; what it would say isn't asked here.");
+                               ", which control answers if the budget of the source prefix allows; "
+                               "the answer is not computed here.");
   }
   const bool fingerprint = message.Has(StunAttributeType::kFingerprint);
   if (fingerprint && !relay::VerifyFingerprint(message)) {
-    return Add("classify", name + ", whose FINGERPRINT doesn't hold.");
+    return Add("classify", name + ", whose FINGERPRINT is wrong.");
   }
-  Add("classify", name + ", answered in place: no state is needed.");
+  Add("classify", name + ", answered by the worker without any state.");
 }
 
 void Narrator::Send(const StunMessage& indication) {
   const auto data = indication.Find(StunAttributeType::kData);
   const auto peer = indication.FindXorAddress(StunAttributeType::kXorPeerAddress);
   const auto malformed = [&](std::string_view why) {
-    Add("classify", fmt::format("A Send indication, but {}.", why));
+    Add("classify", fmt::format("A Send indication, not valid: {}.", why));
   };
-  if (!peer) return malformed("it has no XOR-PEER-ADDRESS that can be read");
+  if (!peer) return malformed("it has no valid XOR-PEER-ADDRESS");
   if (peer->port == 0) return malformed("its peer has port 0");
   if (!data) return malformed("it has no DATA");
-  if (!indication.AllUnderstood()) return malformed("an attribute must be understood, and isn't");
+  if (!indication.AllUnderstood())
+    return malformed("it has an unknown comprehension-required attribute");
   if (indication.Has(StunAttributeType::kFingerprint) && !relay::VerifyFingerprint(indication)) {
-    return malformed("its FINGERPRINT doesn't hold");
+    return malformed("its FINGERPRINT is wrong");
   }
   Add("classify", fmt::format("A Send indication to {}, {} bytes of data.", peer->ToString(),
                               data->value.size()));
@@ -337,23 +338,24 @@ void Narrator::Send(const StunMessage& indication) {
   const CoarseTime until =
       permission == nullptr ? 0 : permission->ends.load(std::memory_order_acquire);
   if (until == 0) {
-    return Add("permission", fmt::format("There is none for {}.", peer->ip.ToString()));
+    return Add("permission", fmt::format("Found none for {}.", peer->ip.ToString()));
   }
-  Add("permission", fmt::format("There is one for {}, {}.", peer->ip.ToString(), Until(until)));
+  Add("permission", fmt::format("Found one for {}, {}.", peer->ip.ToString(), Until(until)));
   if (!Alive(until)) return;
   if (!Rates(context_.tables.NumberOf(leg), Meters::Side::kClient)) return;
 
   const RelayedSlot slot = context_.locals.FindRelayed(peer->ip, peer->port);
   if (slot != kOutside) return ToLeg(*leg, slot, *peer);
   if (leg->relayed_local(peer->ip.family()) == kNotLocal) {
-    next_hop_ = "From a virtual relayed address there is no way to a peer outside.";
+    next_hop_ = "A virtual relayed address can't reach an external peer.";
     return;
   }
   Way(permission->next_hop);
 }
 
 void Narrator::FromPeer() {
-  Add("classify", fmt::format("A peer's: {} is no listening address.", Destination().ToString()));
+  Add("classify",
+      fmt::format("From a peer, as {} is not a listening address.", Destination().ToString()));
   const LegRecord* leg = context_.tables.FindRelayed(
       context_.locals.RelayedSlotOf(parsed_.destination, parsed_.destination_port));
   if (leg == nullptr || context_.locals.virtual_relayed()) {
@@ -361,13 +363,14 @@ void Narrator::FromPeer() {
                fmt::format("No allocation has the relayed address {}.", Destination().ToString()));
   }
   const CoarseTime ends = leg->ends.load(std::memory_order_acquire);
-  Add("look up",
-      fmt::format("{} is relayed for {}, {}.", Destination().ToString(), Name(*leg), Until(ends)));
+  Add("look up", fmt::format("{} is the relayed address of {}, {}.", Destination().ToString(),
+                             Name(*leg), Until(ends)));
   if (!Alive(ends)) return;
   const relay::CallSide call = leg->call.Load();
   if (call.number != 0) {
     return Add("permission",
-               fmt::format("It is {}: it hears the other side and nobody else.", Sentence(call)));
+               fmt::format("It is {}, which accepts packets only from the call's other leg.",
+                           Sentence(call)));
   }
   ToClient(*leg, Source());
 }
@@ -376,7 +379,7 @@ void Narrator::ToLeg(const LegRecord& from, RelayedSlot slot, const TransportAdd
   const LegRecord* leg = context_.tables.FindRelayed(slot, to.ip.family(), to.port);
   const CoarseTime ends = leg == nullptr ? 0 : leg->ends.load(std::memory_order_acquire);
   if (leg == nullptr) {
-    return Add("look up", "The peer's is an address of this relay, but no relayed one.");
+    return Add("look up", "The peer's address is this relay's, but not a relayed address.");
   }
   Add("look up", fmt::format("The peer is {} of this relay, {}.", Name(*leg), Until(ends)));
   if (!Alive(ends)) return;
@@ -400,10 +403,10 @@ void Narrator::ToClient(const LegRecord& leg, const TransportAddress& source) {
       permission == nullptr ? 0 : permission->ends.load(std::memory_order_acquire);
   if (ends == 0) {
     return Add("permission",
-               fmt::format("{} has given none to {}.", Name(leg), source.ip.ToString()));
+               fmt::format("{} has no permission for {}.", Name(leg), source.ip.ToString()));
   }
   std::string text =
-      fmt::format("{} has given one to {}, {}", Name(leg), source.ip.ToString(), Until(ends));
+      fmt::format("{} has a permission for {}, {}", Name(leg), source.ip.ToString(), Until(ends));
   if (!Alive(ends)) return Add("permission", text + ".");
   const BoundChannel channel = FindBound(context_.tables, *permission, source.port);
   if (Alive(channel.ends)) {
@@ -423,8 +426,8 @@ bool Narrator::Rates(RecordNumber leg, Meters::Side side) {
   const Meters& meters = context_.tables.meters();
   if (!meters.on()) return true;
   const bool passes = !meters.Pass(leg, side, parsed_.ip_size, now_ms_, /*spend=*/false);
-  Add("rate", passes ? "There is room in the rates of its allocation and its user."
-                     : "For now all that a rate allows is spent.");
+  Add("rate", passes ? "The rates of its allocation and its user allow it."
+                     : "A rate of its allocation or its user is exhausted at the moment.");
   return passes;
 }
 
@@ -436,9 +439,10 @@ void Narrator::Way(NextHopId id) {
   std::string text = interface.name;
   if (interface.vlan != 0) text += fmt::format(", VLAN {}", interface.vlan);
   text += hop.resolved() ? fmt::format(", to {}", hop.mac().ToString())
-                         : ", not resolved: control holds the packet and asks for the MAC address";
+                         : ", not resolved yet: control holds the packet and asks for the MAC "
+                           "address";
   if (out_.drop_reason == DropReason::kTooBig) {
-    text += fmt::format("; its MTU is {}, and the sender may send {} at most", interface.mtu,
+    text += fmt::format("; its MTU is {}, so the sender may send at most {}", interface.mtu,
                         outcome_.punt == nullptr ? 0 : outcome_.punt->mtu);
   }
   next_hop_ = text + ".";

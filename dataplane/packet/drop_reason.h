@@ -17,7 +17,7 @@ namespace sotto::dataplane {
   X(kNotOurMac, "not_our_mac",                                                                     \
     "A frame was addressed to another host; a switch floods, or the port is promiscuous.")         \
   X(kUnknownVlan, "unknown_vlan",                                                                  \
-    "A frame carried a VLAN that no [[interface]] of its port names; set vlan, or fix the "        \
+    "A frame had a VLAN tag that no [[interface]] of its port names; set vlan, or fix the "        \
     "switch.")                                                                                     \
   X(kUnknownEtherType, "unknown_ethertype",                                                        \
     "Neither IPv4, IPv6 nor ARP; harmless (spanning tree, LLDP) unless it grows fast.")            \
@@ -31,13 +31,13 @@ namespace sotto::dataplane {
   X(kIpExtensionHeader, "ip_extension_header",                                                     \
     "IPv6 with extension headers other than Fragment; TURN clients don't send them.")              \
   X(kMulticast, "multicast",                                                                       \
-    "Broadcast or multicast that the relay has no use for (mDNS, DHCP, router advertisements).")   \
+    "Broadcast or multicast that the relay ignores (mDNS, DHCP, router advertisements).")          \
   X(kDestinationNotLocal, "not_local",                                                             \
-    "The destination is no address of the relay; check routes that point here.")                   \
+    "The destination is not an address of the relay; check routes that point here.")               \
   X(kSourceInvalid, "source_invalid",                                                              \
     "The source is multicast, broadcast, loopback or unspecified; spoofed.")                       \
   X(kSourceIsRelay, "source_is_relay",                                                             \
-    "A packet from outside claims an address of the relay as its source; spoofed, or a loop.")     \
+    "An external packet has an address of the relay as its source; spoofed, or a loop.")           \
   X(kNotUdp, "not_udp", "A transport protocol that the relay does not speak.")                     \
   /* UDP */                                                                                        \
   X(kUdpTruncated, "udp_truncated", "A packet ended inside its UDP header; malformed or hostile.") \
@@ -52,7 +52,8 @@ namespace sotto::dataplane {
     "Neither a listening port nor an allocated relayed port; late packets, or a scan.")            \
   /* Fragments */                                                                                  \
   X(kFragmentRefused, "fragment_refused",                                                          \
-    "A fragment that overlaps, is malformed or too many; see l3 counters for which.")              \
+    "A fragment that overlaps another, is malformed, or exceeds a limit; the l3 counters say "     \
+    "which.")                                                                                      \
   /* From clients */                                                                               \
   X(kNotStunNorChannelData, "not_stun_nor_channeldata",                                            \
     "Neither STUN nor ChannelData at a listening port; another protocol, or hostile.")             \
@@ -62,16 +63,17 @@ namespace sotto::dataplane {
     "ChannelData on a channel that its client has not bound, or whose binding has ended.")         \
   X(kStunMalformed, "stun_malformed", "A STUN message that is not well-formed.")                   \
   X(kStunUnexpected, "stun_unexpected",                                                            \
-    "A STUN response, or an indication that servers don't take.")                                  \
+    "A STUN response, or an indication that clients do not send to servers.")                      \
   X(kSendMalformed, "send_malformed",                                                              \
-    "A Send indication without peer or data, or with an attribute that must be understood.")       \
+    "A Send indication without a peer or data, or with an unknown comprehension-required "         \
+    "attribute.")                                                                                  \
   X(kClientUnknown, "client_unknown",                                                              \
     "A Send indication from a client that has no allocation, or whose allocation has ended.")      \
   X(kRequestRateLimited, "request_rate_limited",                                                   \
     "Too many requests from one source prefix; raise [turn.limits] requests_per_prefix if "        \
     "legitimate clients share an address.")                                                        \
   X(kAnswerBudget, "answer_budget",                                                                \
-    "An answer larger than its unauthenticated request was withheld, so that the relay can't "     \
+    "An answer larger than its unauthenticated request was not sent, so that the relay can't "     \
     "amplify a flood with forged sources.")                                                        \
   X(kControlRingFull, "control_ring_full",                                                         \
     "Control could not keep up with requests; look at its CPU, or at a flood.")                    \
@@ -79,24 +81,24 @@ namespace sotto::dataplane {
   X(kPeerNoPermission, "peer_no_permission",                                                       \
     "A peer without a permission sent to a relayed address; normal before the client permits it.") \
   X(kSendNoPermission, "send_no_permission",                                                       \
-    "A client sent to a peer without a permission, or after it ended.")                            \
+    "A client sent to a peer without a permission, or after the permission expired.")              \
   X(kPeerFamily, "peer_family",                                                                    \
     "The peer's address family has no relayed address in this allocation.")                        \
   X(kCallNotConnected, "call_not_connected", "The legs are not the two sides of one armed call.")  \
   X(kPeerIsRelay, "peer_is_relay",                                                                 \
-    "A client sent to an address of the relay that is no allocated relayed port.")                 \
+    "A client sent to an address of the relay that is not an allocated relayed address.")          \
   X(kAllocationRate, "allocation_rate",                                                            \
-    "An allocation takes more than [turn.limits] packets_per_allocation; raise it, or look at "    \
-    "what its client does.")                                                                       \
+    "An allocation exceeded [turn.limits] packets_per_allocation; raise it, or look at what its "  \
+    "client sends.")                                                                               \
   X(kUserRate, "user_rate",                                                                        \
-    "The allocations of a user take more than [turn.limits] bytes_per_user; raise it if clients "  \
-    "need more.")                                                                                  \
+    "The allocations of a user exceeded [turn.limits] bytes_per_user; raise it if clients need "   \
+    "more.")                                                                                       \
   X(kNextHopMissing, "no_next_hop",                                                                \
-    "No route, or the next hop does not answer ARP or ND; see its neighbour entry.")               \
+    "No route, or the next hop does not answer ARP or ND; see sottoctl neighbors.")                \
   X(kTooBig, "too_big",                                                                            \
-    "Does not fit the outgoing MTU; the sender was told by ICMP (unless rate limited).")           \
+    "Larger than the outgoing MTU; the sender was told by ICMP (unless rate limited).")            \
   /* Resources */                                                                                  \
-  X(kNoBuffer, "no_buffer", "No packet buffer or room in one; raise [dataplane] mbufs.")           \
+  X(kNoBuffer, "no_buffer", "No free packet buffer, or no room in it; raise [dataplane] mbufs.")   \
   X(kTxFull, "tx_full", "The port did not take the packet; the link or the kernel is saturated.")
 
 enum class DropReason : uint8_t {

@@ -45,7 +45,7 @@ absl::StatusOr<int> OpenMembership(const std::string& name, bool promiscuous) {
   if (setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &request, sizeof(request)) != 0) {
     const int error = errno;
     close(fd);
-    return absl::ErrnoToStatus(error, fmt::format("can't take group frames on {}", name));
+    return absl::ErrnoToStatus(error, fmt::format("can't receive multicast frames on {}", name));
   }
   return fd;
 }

@@ -61,9 +61,8 @@ absl::StatusOr<rte_mempool*> CreatePool(std::span<const Port> ports, const PoolO
                               static_cast<uint16_t>(RTE_PKTMBUF_HEADROOM + data_room), node);
   if (pool == nullptr) {
     return absl::ResourceExhaustedError(
-        fmt::format("{} packet buffers of {} bytes can't be had ({}); raise [dataplane] memory_mb "
-                    "or the number "
-                    "of hugepages, or lower mbufs, descriptors or mtu.",
+        fmt::format("can't allocate {} packet buffers of {} bytes ({}); raise [dataplane] "
+                    "memory_mb or the number of hugepages, or lower mbufs, descriptors or mtu.",
                     mbufs, data_room, rte_strerror(rte_errno)));
   }
   return pool;

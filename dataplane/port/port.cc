@@ -50,8 +50,8 @@ std::string QueueRemedy(std::string_view driver, uint16_t queues) {
   if (driver == "net_af_packet") return fmt::format("add qpairs={} to its --vdev", queues);
   if (driver == "net_af_xdp") {
     return fmt::format(
-        "add queue_count={} to its --vdev, and give the interface as many channels "
-        "with ethtool -L",
+        "add queue_count={} to its --vdev, and give the interface as many channels with ethtool "
+        "-L",
         queues);
   }
   return "lower [dataplane] workers";
@@ -82,7 +82,7 @@ absl::Status ChooseMtu(Port& port, const PortOptions& options, const rte_eth_dev
     // net_tap sets its interface up itself.
     if (!interface->up && port.driver != "net_tap") {
       return absl::FailedPreconditionError(
-          fmt::format("port {}: interface {} is down; ip link set {} up.", port.name,
+          fmt::format("port {}: interface {} is down; run ip link set {} up.", port.name,
                       port.kernel_interface, port.kernel_interface));
     }
     device_mtu = interface->mtu;
@@ -106,7 +106,7 @@ absl::Status ChooseMtu(Port& port, const PortOptions& options, const rte_eth_dev
                                                    : std::min<uint32_t>(info.max_mtu, device_mtu));
   if (port.mtu > most || port.mtu < info.min_mtu) {
     return absl::FailedPreconditionError(
-        fmt::format("port {} ({}): an MTU of {} isn't possible; must be from {} to {}{}.",
+        fmt::format("port {} ({}): an MTU of {} is not possible; must be from {} to {}{}.",
                     port.name, port.driver, port.mtu, info.min_mtu, most,
                     settable ? "" : fmt::format(", or raise that of {}", port.kernel_interface)));
   }
@@ -141,7 +141,7 @@ absl::StatusOr<LinkReport> Start(Port& port, const PortOptions& options, rte_mem
                                  std::chrono::milliseconds link_wait) {
   rte_eth_dev_info info = {};
   if (const int error = rte_eth_dev_info_get(port.id, &info); error != 0) {
-    return Failure(port, "can't be asked what it can do", error);
+    return Failure(port, "can't be queried", error);
   }
   rte_eth_conf conf = {};
   if (port.kernel_interface.empty() || port.driver == "net_tap") conf.rxmode.mtu = port.mtu;
@@ -164,7 +164,7 @@ absl::StatusOr<LinkReport> Start(Port& port, const PortOptions& options, rte_mem
   }
   // Once configured, a device may want other sizes.
   error = rte_eth_dev_adjust_nb_rx_tx_desc(port.id, &port.rx_descriptors, &port.tx_descriptors);
-  if (error != 0) return Failure(port, "has no such queue sizes", error);
+  if (error != 0) return Failure(port, "does not support these queue sizes", error);
 
   const auto node = static_cast<unsigned>(port.socket);  // -1: SOCKET_ID_ANY
   for (uint16_t queue = 0; queue < port.queues; ++queue) {
@@ -204,8 +204,8 @@ absl::StatusOr<Port> FindPort(const PortOptions& options, std::string_view eal_e
   if (!id) {
     const std::string remedy =
         LooksLikePci(options.name)
-            ? "bind the NIC to vfio-pci with dpdk-devbind.py, and leave --no-pci out of"
-            : fmt::format("give --vdev={},... in", options.name);
+            ? "bind the NIC to vfio-pci with dpdk-devbind.py, and remove --no-pci from"
+            : fmt::format("add --vdev={},... to", options.name);
     return absl::NotFoundError(fmt::format(
         "port {} does not exist; {}; {} [dataplane] eal_args.{}", options.name, Existing(), remedy,
         eal_errors.empty() ? "" : fmt::format(" DPDK said: {}.", eal_errors)));
@@ -216,7 +216,7 @@ absl::StatusOr<Port> FindPort(const PortOptions& options, std::string_view eal_e
   port.queues = options.queues;
   rte_eth_dev_info info = {};
   if (const int error = rte_eth_dev_info_get(*id, &info); error != 0) {
-    return Failure(port, "can't be asked what it can do", error);
+    return Failure(port, "can't be queried", error);
   }
   port.driver = info.driver_name;
   port.socket = rte_eth_dev_socket_id(*id);
@@ -239,7 +239,7 @@ absl::StatusOr<Port> FindPort(const PortOptions& options, std::string_view eal_e
   if (const int error =
           rte_eth_dev_adjust_nb_rx_tx_desc(*id, &port.rx_descriptors, &port.tx_descriptors);
       error != 0) {
-    return Failure(port, "has no such queue sizes", error);
+    return Failure(port, "does not support these queue sizes", error);
   }
   port.min_rx_buffer = static_cast<uint16_t>(std::min<uint32_t>(info.min_rx_bufsize, UINT16_MAX));
   // net_tap's offload is a check in software, which would call a kernel's unfinished checksum bad.

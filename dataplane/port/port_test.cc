@@ -44,7 +44,7 @@ std::string Message(const absl::Status& status) {
 
 TEST(FindPort, NamesThePortsThatThereAre) {
   EXPECT_EQ(Message(FindPort({.name = "net_null9"}, "").status()),
-            "port net_null9 does not exist; there are no ports; give --vdev=net_null9,... in "
+            "port net_null9 does not exist; there are no ports; add --vdev=net_null9,... to "
             "[dataplane] eal_args.");
   const Device device("net_null0");
   const absl::Status status = FindPort({.name = "net_null9"}, "it broke").status();

@@ -61,7 +61,7 @@ absl::StatusOr<std::vector<Interface>> BuildInterfaces(const RelaydConfig& confi
     const auto port = std::find_if(ports.begin(), ports.end(),
                                    [&](const Port& p) { return p.name == wanted.port; });
     if (port == ports.end()) {
-      return absl::InternalError(fmt::format("port {} was not opened", wanted.port));
+      return absl::InternalError(fmt::format("port {} is not open", wanted.port));
     }
     Interface interface;
     interface.name = wanted.port;
@@ -183,7 +183,7 @@ absl::Status Control::Start() {
   }
   if (next < workers_.size()) {
     return absl::FailedPreconditionError(
-        fmt::format("[dataplane] workers is {} but EAL has {} worker lcores; name more with "
+        fmt::format("[dataplane] workers is {}, but EAL has {} worker lcores; name more with "
                     "--lcores, or lower workers",
                     workers_.size(), next));
   }

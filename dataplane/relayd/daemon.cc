@@ -134,7 +134,7 @@ absl::StatusOr<std::vector<InstanceLock>> AcquireLocks(const RelaydConfig& confi
     auto lock = InstanceLock::Acquire("sotto-relayd", name);
     if (!lock.ok()) {
       return absl::Status(lock.status().code(),
-                          Text(lock.status()) + "; end that, or name another.");
+                          Text(lock.status()) + "; stop that process, or name another.");
     }
     locks.push_back(*std::move(lock));
   }
@@ -151,8 +151,8 @@ absl::Status CheckAddresses(const RelaydConfig& config) {
   const std::vector<std::string> taken = AddressesOfKernel(addresses);
   if (taken.empty()) return absl::OkStatus();
   return absl::AlreadyExistsError(fmt::format(
-      "address in use: the kernel has {}; take it away with ip address del, or give the "
-      "relay another.",
+      "address in use: the kernel has {}; remove it with ip address del, or give the relay another "
+      "address.",
       fmt::join(taken, " and ")));
 }
 
@@ -241,11 +241,10 @@ class Relay {
     for (const Port& port : ports_) privileges.keep_for_close |= port.privileged_close;
     const absl::StatusOr<std::string> left = DropPrivileges(privileges);
     if (!left.ok()) {
-      return absl::Status(left.status().code(),
-                          "privileges can't be given up: " + Text(left.status()));
+      return absl::Status(left.status().code(), "can't drop privileges: " + Text(left.status()));
     }
     raise_for_close_ = privileges.keep_for_close;
-    Log(LogLevel::kInfo, "Privileges are given up.", {{"left", *left}});
+    Log(LogLevel::kInfo, "Dropped privileges.", {{"left", *left}});
     if (!config.credential_file.empty()) {
       absl::Status status = CheckCredentialAccess(config.credential_file);
       if (!status.ok()) return status;
@@ -315,7 +314,7 @@ class Relay {
     absl::StatusOr<std::unique_ptr<Eal>> eal =
         Eal::Start(*plan, config.dataplane.workers, config.log.level == LogLevel::kDebug,
                    [](Eal::LogLevel, std::string_view line) {
-                     Log(LogLevel::kDebug, "DPDK says.", {{"line", line}});
+                     Log(LogLevel::kDebug, "Message from DPDK.", {{"line", line}});
                    });
     if (!eal.ok()) return eal.status();
     eal_ = *std::move(eal);
@@ -341,7 +340,7 @@ class Relay {
       if (!link.ok()) return link.status();
       const Port& port = ports_.emplace_back(std::move(found[i]));
       Log(link->up ? LogLevel::kInfo : LogLevel::kWarning,
-          link->up ? "A port is started." : "A port is started, but has no link.",
+          link->up ? "Started a port." : "Started a port, but it has no link.",
           {{"port", port.name},
            {"driver", port.driver},
            {"mac", port.mac.ToString()},
@@ -376,14 +375,14 @@ class LastDrain {
   bool Over(relay::Server& server, const Now& now, uint32_t drain_s, Notifier& notifier) {
     if (!deadline_) {
       deadline_ = now.monotonic_ms + uint64_t{drain_s} * 1000;
-      Log(LogLevel::kInfo, "The relay drains before it ends.",
+      Log(LogLevel::kInfo, "The relay drains before it stops.",
           {{"allocations", server.allocation_count()}, {"deadline_s", drain_s}});
     }
     // Nobody takes that back; but what was begun before may end sooner.
     server.Drain(std::min(server.drain().deadline.value_or(*deadline_), *deadline_), true);
     const uint32_t left = server.allocation_count();
     if (left == 0 || now.monotonic_ms >= *deadline_) return true;
-    notifier.Draining(fmt::format("draining: {} allocation{} left, {} s at most", left,
+    notifier.Draining(fmt::format("draining: {} allocation{} left, at most {} s", left,
                                   left == 1 ? "" : "s",
                                   (*deadline_ - now.monotonic_ms + 999) / 1000));
     return false;

@@ -39,9 +39,9 @@ int main(int argc, char** argv) try {
   bool reference = false;
   const CLI::Option* config_option =
       app.add_option("--config", path, "The configuration file (TOML)")->type_name("FILE");
-  app.add_flag("--check-config", check, "Check the configuration file and exit");
+  app.add_flag("--check-config", check, "Check the configuration, print every error, and exit");
   app.add_flag("--print-config-reference", reference,
-               "Print all keys of the configuration, as Markdown, and exit");
+               "Print all configuration keys as Markdown, and exit");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -53,7 +53,7 @@ int main(int argc, char** argv) try {
     return 0;
   }
   if (config_option->empty()) {
-    fmt::print(stderr, "Give a configuration file with --config FILE.\n");
+    fmt::print(stderr, "Name the configuration file with --config FILE.\n");
     return kCannotStart;
   }
   const auto config = sotto::dataplane::LoadConfig(path);

@@ -143,14 +143,14 @@ absl::Status ForwardingCompiler::AddLeg(const relay::ForwardingLeg& leg) {
                                      : locals_.FindListener(listen_local, leg.path.server.port);
   if (listener == kNoListener) {
     return absl::InvalidArgumentError(
-        fmt::format("{} is no listening address of this relay", leg.path.server.ToString()));
+        fmt::format("{} is not a listening address of this relay", leg.path.server.ToString()));
   }
   for (const auto& relayed : {leg.relayed_v4, leg.relayed_v6}) {
     const RelayedSlot slot = relayed ? locals_.FindRelayed(relayed->ip, relayed->port) : 0;
     if (relayed &&
         (slot >= tables_.relayed_slots() || (locals_.virtual_relayed() && slot != leg.id))) {
       return absl::InvalidArgumentError(
-          fmt::format("{} is no relayed address of this leg", relayed->ToString()));
+          fmt::format("{} is not a relayed address of this leg", relayed->ToString()));
     }
   }
   absl::StatusOr<NextHopId> hop = AcquireHop(leg.path.client.ip);

@@ -31,10 +31,10 @@ absl::StatusOr<std::unique_ptr<Tables>> Tables::Create(const TableSizes& sizes,
   std::unique_ptr<Tables> tables(new Tables(sizes, secret, socket));
   const uint32_t relayed_slots = locals.relayed_slots(sizes.legs);
   const auto no_memory = [&] {
-    return absl::ResourceExhaustedError(fmt::format(
-        "no memory for the tables of {} allocations ({} MB); lower [dataplane] max_allocations, or "
-        "give EAL more memory (-m, or hugepages)",
-        sizes.legs, sizes.MemoryBytes(relayed_slots) >> 20));
+    return absl::ResourceExhaustedError(
+        fmt::format("out of memory for the tables of {} allocations ({} MB); lower [dataplane] "
+                    "max_allocations, or give EAL more memory (-m, or hugepages)",
+                    sizes.legs, sizes.MemoryBytes(relayed_slots) >> 20));
   };
   if (!tables->legs_.valid() || !tables->channels_.valid() || !tables->permissions_.valid() ||
       !tables->peers_.valid() || !tables->meters_.valid()) {

@@ -37,7 +37,8 @@ absl::StatusOr<std::unique_ptr<WorkerRings>> WorkerRings::Create(uint32_t worker
   rings->from_control_ = create("control");
   if (rings->requests_ == nullptr || rings->others_ == nullptr || rings->from_control_ == nullptr) {
     return absl::ResourceExhaustedError(fmt::format(
-        "no memory for the rings of worker {}; give EAL more (-m, or hugepages)", worker));
+        "out of memory for the rings of worker {}; give EAL more memory (-m, or hugepages)",
+        worker));
   }
   return rings;
 }

@@ -69,7 +69,7 @@ absl::StatusOr<IpAddress> IpAddress::Parse(std::string_view text) {
     if (inet_pton(AF_INET6, copy.c_str(), bytes.data()) == 1) return V6(bytes);
   }
   return absl::InvalidArgumentError(
-      fmt::format("\"{}\" is not an IP address; write it like 192.0.2.1 or 2001:db8::1", text));
+      fmt::format("\"{}\" is not an IP address; must be such as 192.0.2.1 or 2001:db8::1", text));
 }
 
 unsigned __int128 IpAddress::ToInteger() const {
@@ -98,12 +98,12 @@ absl::StatusOr<IpPrefix> IpPrefix::Parse(std::string_view text) {
   uint16_t length = 0;
   if (!ParseU16(text.substr(slash + 1), length) || length > bits) {
     return absl::InvalidArgumentError(
-        fmt::format("\"{}\" has no valid prefix length; write one from 0 to {}", text, bits));
+        fmt::format("\"{}\" has no valid prefix length; must be from 0 to {}", text, bits));
   }
   IpPrefix prefix(*address, length);
   if (prefix.address() != *address) {
     return absl::InvalidArgumentError(fmt::format(
-        "\"{}\" has bits set behind its prefix; did you mean {}?", text, prefix.ToString()));
+        "\"{}\" has host bits set after its prefix; did you mean {}?", text, prefix.ToString()));
   }
   return prefix;
 }
@@ -130,9 +130,10 @@ absl::StatusOr<TransportAddress> TransportAddress::Parse(std::string_view text) 
       return result;
     }
   }
-  return absl::InvalidArgumentError(fmt::format(
-      "\"{}\" is not an address with a port; write it like 192.0.2.1:3478 or [2001:db8::1]:3478",
-      text));
+  return absl::InvalidArgumentError(
+      fmt::format("\"{}\" is not an address with a port; must be such as 192.0.2.1:3478 or "
+                  "[2001:db8::1]:3478",
+                  text));
 }
 
 std::string TransportAddress::ToString() const {

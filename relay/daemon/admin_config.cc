@@ -9,7 +9,7 @@ namespace sotto {
 
 void ReadServicePort(const ConfigValue& value, std::optional<TransportAddress>& out) {
   out = value.Parsed<TransportAddress>();
-  if (out && out->port == 0) value.Fail("port 0 can't be reached; must be from 1 to 65535.");
+  if (out && out->port == 0) value.Fail("port 0 is not possible; must be from 1 to 65535.");
 }
 
 void CheckAdmin(const AdminConfig& admin, ConfigErrors& errors) {
@@ -20,19 +20,21 @@ void CheckAdmin(const AdminConfig& admin, ConfigErrors& errors) {
   for (const auto& [key, value] : files) {
     if (admin.listen && value.empty()) {
       errors.Add(errors.LineOf("admin.listen"),
-                 fmt::format("[admin] listen: TCP is served with mutual TLS alone, and {} is "
-                             "missing; give it, or use socket.",
+                 fmt::format("[admin] listen: TCP needs mutual TLS, and {} is missing; set it, or "
+                             "use socket instead.",
                              key));
     } else if (!admin.listen && !value.empty()) {
       errors.Add(
           errors.LineOf(fmt::format("admin.{}", key)),
-          fmt::format("[admin] {}: is for listen, which is missing; give it, or leave this out.",
+          fmt::format("[admin] {}: only applies to listen, which is not set; set listen, or remove "
+                      "this key.",
                       key));
     }
   }
   if (!admin.group.empty() && admin.socket.empty()) {
     errors.Add(errors.LineOf("admin.group"),
-               "[admin] group: is for socket, which is missing; give it.");
+               "[admin] group: only applies to socket, which is not set; set socket, or remove "
+               "this key.");
   }
 }
 

@@ -129,8 +129,8 @@ absl::Status AdminListener::Thread::Start(std::span<grpc::Service* const> servic
   server_ = builder.BuildAndStart();
   if (!server_ || (listen_ && port == 0)) {
     return absl::UnavailableError(
-        fmt::format("[admin] listen: {} can't be listened on; is it this host's address, and the "
-                    "port free?",
+        fmt::format("[admin] listen: can't listen on {}; check that it is an address of this host "
+                    "and that the port is free.",
                     listen_ ? listen_->ToString() : "the admin service"));
   }
   return absl::OkStatus();
@@ -172,7 +172,9 @@ void AdminListener::Thread::Accept() {
   if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) return;
   accept_again_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(kAcceptPauseMs);
   if (std::exchange(accept_failed_, true)) return;
-  Log(LogLevel::kError, "The admin socket can't take a connection; raise LimitNOFILE if it's that.",
+  Log(LogLevel::kError,
+      "The admin socket can't accept a connection; if too many files are open, raise "
+      "LimitNOFILE.",
       {{"error", std::string_view(strerrordesc_np(errno))}});
 }
 
@@ -185,7 +187,8 @@ absl::StatusOr<UnixListenerOptions> AdminSocketOf(const std::string& path, const
     const ::group* const found = getgrnam(group.c_str());
     if (found == nullptr) {
       return absl::NotFoundError(
-          fmt::format("[admin] group: there is no group {}; groupadd --system {}, or name another.",
+          fmt::format("[admin] group: there is no group {}; create it with groupadd --system {}, "
+                      "or name another.",
                       group, group));
     }
     socket.group = found->gr_gid;
@@ -204,7 +207,7 @@ grpc::Status ToGrpc(const absl::Status& status) {
   const size_t line = message.rfind('\n', kMost);
   const std::string_view shown = message.substr(0, line == std::string_view::npos ? kMost : line);
   return {static_cast<grpc::StatusCode>(status.code()),
-          fmt::format("{}\n... and {} lines more", shown,
+          fmt::format("{}\n... and {} more lines", shown,
                       1 + std::ranges::count(message.substr(shown.size() + 1), '\n'))};
 }
 
@@ -239,8 +242,8 @@ AdminListener::~AdminListener() = default;
 absl::Status AdminListener::Serve(std::span<grpc::Service* const> services) {
   if (!thread_->SocketRemovable()) {
     Log(LogLevel::kWarning,
-        "The admin socket will stay behind at the end; let the user that this runs as write to its "
-        "folder.");
+        "The admin socket can't be removed at exit; let the user that this daemon runs as write to "
+        "its folder.");
   }
   absl::Status status;
   thread_->Do([&] { status = thread_->Start(services); });

@@ -53,12 +53,12 @@ std::vector<std::string> CertificateDateWarnings(std::string_view pem, std::stri
     if (!begin || !end) continue;
     const std::string name = fmt::format("{}: {}", file, SubjectOf(*certificate));
     if (*end < unix_s) {
-      warnings.push_back(fmt::format("{} has expired ({}), so it is refused; renew it and reload.",
-                                     name, Date(*end)));
+      warnings.push_back(fmt::format(
+          "{} has expired ({}), so clients reject it; renew it and reload.", name, Date(*end)));
     } else if (*begin > unix_s) {
       warnings.push_back(
-          fmt::format("{} isn't valid before {}, so it is refused until then; look at this host's "
-                      "clock, or give another and reload.",
+          fmt::format("{} is not valid before {}, so clients reject it until then; check this "
+                      "host's clock, or install another certificate and reload.",
                       name, Date(*begin)));
     } else if (*end - unix_s < kCertificateWarningDays * kDay) {
       warnings.push_back(fmt::format("{} expires on {}; renew it and reload.", name, Date(*end)));

@@ -80,7 +80,7 @@ class TableReader {
           ReadSection(*inner, child, child);
         } else {
           errors_.Add(key.source().begin.line,
-                      fmt::format("{} must be a section, written [{}].", child, child));
+                      fmt::format("{} must be a section: write [{}].", child, child));
         }
       } else {
         errors_.Add(key.source().begin.line,
@@ -155,20 +155,20 @@ class TableReader {
         }
       }
     }
-    return fmt::format("known here are {}.", fmt::join(names, ", "));
+    return fmt::format("valid here: {}.", fmt::join(names, ", "));
   }
 
   void ReadRepeated(const RepeatedSection& repeated, const toml::node& node) {
     const toml::array* array = node.as_array();
     if (array == nullptr || !array->is_homogeneous<toml::table>() || array->empty()) {
       errors_.Add(node.source().begin.line,
-                  fmt::format("{} {} must be written [[{}]].", ArticleOf(repeated.name),
-                              repeated.name, repeated.name));
+                  fmt::format("{} {} must be an array of tables: write [[{}]].",
+                              ArticleOf(repeated.name), repeated.name, repeated.name));
       return;
     }
     if (array->size() > repeated.most) {
       errors_.Add(node.source().begin.line,
-                  fmt::format("[[{}]] stands {} times; must be at most {}.", repeated.name,
+                  fmt::format("[[{}]] occurs {} times; must be at most {}.", repeated.name,
                               array->size(), repeated.most));
       return;
     }
@@ -181,7 +181,7 @@ class TableReader {
       ReadSection(table, std::string(repeated.name), path);
       for (const ConfigKey& key : schema_.keys) {
         if (key.section == repeated.name && key.required && !table.contains(key.name)) {
-          errors_.Add(line, fmt::format("this [[{}]] lacks {}; must be {}, such as {}.",
+          errors_.Add(line, fmt::format("this [[{}]] has no {}; must be {}, such as {}.",
                                         repeated.name, key.name, key.type, key.example));
         }
       }
@@ -239,12 +239,13 @@ void ReadConfigText(const ConfigSchema& schema, std::string_view text, ConfigErr
                     const std::function<void(size_t, const ConfigValue&)>& read) {
   if (text.size() > kMaxConfigSize) {
     return errors.Add(
-        0, fmt::format("has more than {} bytes; is it a configuration file?", kMaxConfigSize));
+        0, fmt::format("is larger than {} bytes; is it a configuration file?", kMaxConfigSize));
   }
   const toml::parse_result parsed = toml::parse(text);
   if (!parsed) {
-    return errors.Add(parsed.error().source().begin.line,
-                      fmt::format("isn't TOML: {}.", EscapeText(parsed.error().description())));
+    return errors.Add(
+        parsed.error().source().begin.line,
+        fmt::format("is not valid TOML: {}.", EscapeText(parsed.error().description())));
   }
   TableReader reader(schema, errors, settings, begin, read);
   reader.ReadSection(parsed.table(), "", "");
@@ -263,7 +264,7 @@ absl::StatusOr<ConfigText> ReadConfigFile(const std::string& path, std::string_v
   ssize_t got = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? 1 : -1;
   if (got < 0) {
     close(fd);
-    return absl::InvalidArgumentError(fmt::format("{} isn't a regular file.", path));
+    return absl::InvalidArgumentError(fmt::format("{} is not a regular file.", path));
   }
   while (got > 0 && file.text.size() <= kMaxConfigSize) {
     got = read(fd, buffer, sizeof(buffer));
@@ -277,8 +278,9 @@ absl::StatusOr<ConfigText> ReadConfigFile(const std::string& path, std::string_v
 }
 
 std::string ReadableByOthersWarning(std::string_view path) {
-  return fmt::format("{} holds secrets and every user of this machine can read it; chmod o-r {}.",
-                     path, path);
+  return fmt::format(
+      "{} contains secrets and every user of this machine can read it; run chmod o-r {}.", path,
+      path);
 }
 
 std::string ConfigReference(const ConfigSchema& schema) {
@@ -323,16 +325,16 @@ void AddKey(std::vector<std::string>& keys, std::string key) {
 }
 
 void LogReloadRefused(const absl::Status& status) {
-  Log(LogLevel::kError, "The configuration was not reloaded; nothing has changed.",
+  Log(LogLevel::kError, "Reload failed; the previous configuration stays in force.",
       {{"error", std::string_view(status.message().data(), status.message().size())}});
 }
 
 void LogReload(const ConfigChange& change) {
   for (const std::string& warning : change.warnings) Log(LogLevel::kWarning, warning);
   for (const std::string& key : change.keys.init_only) {
-    Log(LogLevel::kWarning, "A changed key takes effect only at the next start.", {{"key", key}});
+    Log(LogLevel::kWarning, "A changed key takes effect only after a restart.", {{"key", key}});
   }
-  Log(LogLevel::kInfo, "The configuration is reloaded.",
+  Log(LogLevel::kInfo, "Reloaded the configuration.",
       {{"changed", fmt::format("{}", fmt::join(change.keys.reloadable, ", "))}});
 }
 
@@ -409,8 +411,9 @@ void ReadSocketPath(const ConfigValue& value, std::string& out) {
   if (!value.node().is_string()) return;
   constexpr size_t kMostPath = 107;  // sockaddr_un
   if (!out.starts_with('/') || out.size() > kMostPath || out.find('\0') != std::string::npos) {
-    value.Fail(fmt::format("{} isn't a socket's path; must begin with / and have at most {} bytes.",
-                           Quoted(out), kMostPath));
+    value.Fail(
+        fmt::format("{} is not a valid socket path; must begin with / and have at most {} bytes.",
+                    Quoted(out), kMostPath));
   }
 }
 
@@ -418,8 +421,8 @@ void ReadFilePath(const ConfigValue& value, std::string& out) {
   value.Read(out);
   if (!value.node().is_string()) return;
   if (!out.starts_with('/') || out.size() > 4095 || out.find('\0') != std::string::npos) {
-    value.Fail(fmt::format("{} isn't a file's path; must begin with /, such as {}.", Quoted(out),
-                           value.key().example));
+    value.Fail(fmt::format("{} is not an absolute path; must begin with /, such as {}.",
+                           Quoted(out), value.key().example));
   }
 }
 

@@ -98,7 +98,7 @@ struct ConfigText {
 // A file that a configuration is, or names. NOT_FOUND or PERMISSION_DENIED if it can't be read,
 // INVALID_ARGUMENT if it isn't a regular file; `remedy` says what to do if it can't be opened.
 absl::StatusOr<ConfigText> ReadConfigFile(
-    const std::string& path, std::string_view remedy = "give the configuration file with --config");
+    const std::string& path, std::string_view remedy = "name the configuration file with --config");
 // What to say of a file that holds secrets and is `readable_by_others`.
 std::string ReadableByOthersWarning(std::string_view path);
 

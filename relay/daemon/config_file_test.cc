@@ -106,7 +106,8 @@ TEST(ConfigReader, ReadsRepeatedAndNestedSections) {
 
 TEST(ConfigReader, SaysWhatIsWrongWithARepeatedSection) {
   EXPECT_EQ(ErrorOf(""), "p.toml: there is no [[pet]]; keep one.");
-  EXPECT_EQ(ErrorOf("[pet]\nname = \"a\"\n"), "p.toml:1: a pet must be written [[pet]].");
+  EXPECT_EQ(ErrorOf("[pet]\nname = \"a\"\n"),
+            "p.toml:1: a pet must be an array of tables: write [[pet]].");
   EXPECT_EQ(ErrorOf("[[pet]]\n[[pet]]\n[[pet]]\n"),
             "p.toml:1: [[pet]] stands 3 times; must be at most 2.");
   EXPECT_EQ(ErrorOf("[[pet]]\nname = \"a\"\n[[pet]]\nlegs = 2\n"),

@@ -70,7 +70,7 @@ class ConfigErrors {
     constexpr size_t kMost = 50;
     if (errors_.size() > kMost) return;
     if (errors_.size() == kMost) {
-      errors_.push_back(fmt::format("{}: there are more errors; mend these first.", file_));
+      errors_.push_back(fmt::format("{}: more errors follow; fix these first.", file_));
       return;
     }
     errors_.push_back(line == 0 ? fmt::format("{}: {}", file_, message)
@@ -154,7 +154,7 @@ class ConfigValue {
       }
       allowed += fmt::format("{}\"{}\"", allowed.empty() ? "" : " or ", word);
     }
-    Fail(fmt::format("{} is unknown; must be {}.", Quoted(*value), allowed));
+    Fail(fmt::format("{} is not known; must be {}.", Quoted(*value), allowed));
   }
   // Whatever has a static StatusOr<T> Parse(string_view).
   template <typename T>
@@ -163,7 +163,7 @@ class ConfigValue {
     if (!text) return std::nullopt;
     auto value = T::Parse(*text);
     if (!value.ok()) {
-      Fail(fmt::format("{} isn't valid; must be {}, such as {}.", Quoted(*text), key_.type,
+      Fail(fmt::format("{} is not valid; must be {}, such as {}.", Quoted(*text), key_.type,
                        key_.example));
       return std::nullopt;
     }

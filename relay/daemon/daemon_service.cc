@@ -81,12 +81,12 @@ grpc::ServerUnaryReactor* DaemonService::SetLogLevel(Context* context,
     const std::optional<LogLevel> level = ParseLogLevel(request->level());
     if (!level) {
       return absl::InvalidArgumentError(
-          fmt::format("\"{}\" is no level of the log; must be debug, info, warning or error",
+          fmt::format("\"{}\" is not a log level; must be debug, info, warning or error",
                       EscapeText(request->level().substr(0, 60))));
     }
     const LogLevel previous = hooks_.log_level();
     const auto tell = [&] {
-      Log(LogLevel::kInfo, "An operator set the log's level.",
+      Log(LogLevel::kInfo, "An operator set the log level.",
           {{"level", LogLevelName(*level)}, {"previous", LogLevelName(previous)}});
     };
     // While the one that says more is in force: who silences the log stands in it.

@@ -9,7 +9,7 @@ namespace sotto {
 
 void RouteGrpcLog() {
   gpr_set_log_function([](gpr_log_func_args* line) {
-    Log(LogLevel::kDebug, "gRPC says.", {{"line", line->message}});
+    Log(LogLevel::kDebug, "Message from gRPC.", {{"line", line->message}});
   });
 }
 

@@ -32,7 +32,7 @@ absl::StatusOr<InstanceLock> InstanceLock::Acquire(std::string_view program,
     if (error == EADDRINUSE) {
       return absl::AlreadyExistsError(fmt::format("{} is in use by another {}", name, program));
     }
-    return absl::ErrnoToStatus(error, fmt::format("can't hold {}", name));
+    return absl::ErrnoToStatus(error, fmt::format("can't lock {}", name));
   }
   return InstanceLock(fd);
 }

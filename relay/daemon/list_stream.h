@@ -55,8 +55,8 @@ class ListStream final : public grpc::ServerWriteReactor<Message> {
     const Owner& of = stream->owner_;
     if (of.open.fetch_add(1) >= of.most) {
       stream->Finish({grpc::StatusCode::RESOURCE_EXHAUSTED,
-                      fmt::format("{} lists are being read already, which is all that the {} "
-                                  "writes at a time; end one, or wait",
+                      fmt::format("{} lists are being read already, and the {} serves no more at a "
+                                  "time; end one, or wait",
                                   of.most, of.who)});
     } else if (!stream->FindMore(/*goes_on=*/false)) {
       stream->Finish(of.unavailable);

@@ -60,7 +60,8 @@ void AddProcessMetrics(MetricFamilies& families) {
   if (fields.size() <= kResident) return;
   const auto ticks = static_cast<double>(sysconf(_SC_CLK_TCK));
   const auto number = [&](size_t field) { return std::stod(fields[field]); };
-  families.Counter("process_cpu_seconds_total", "CPU time of the process, user and system.",
+  families.Counter("process_cpu_seconds_total",
+                   "CPU time of the process, user and system, in seconds.",
                    (number(kUserTime) + number(kSystemTime)) / ticks);
   families.Gauge("process_threads", "Threads of the process.", number(kThreads));
   families.Gauge("process_virtual_memory_bytes", "Virtual memory of the process.",
@@ -72,7 +73,8 @@ void AddProcessMetrics(MetricFamilies& families) {
   for (std::string word; stat >> word;) {
     double boot = 0;
     if (word != "btime" || !(stat >> boot)) continue;
-    families.Gauge("process_start_time_seconds", "When the process was started, since the epoch.",
+    families.Gauge("process_start_time_seconds",
+                   "Start time of the process, in seconds since the Unix epoch.",
                    boot + number(kStart) / ticks);
     break;
   }

@@ -80,8 +80,8 @@ class MetricsServer::Impl {
     if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
     if (error) {
       return absl::UnavailableError(
-          fmt::format("[metrics] listen: {} can't be listened on ({}); is it this host's address, "
-                      "and the port free?",
+          fmt::format("[metrics] listen: can't listen on {} ({}); check that it is an address of "
+                      "this host and that the port is free.",
                       options_.listen.ToString(), error.message()));
     }
     port_ = acceptor_.local_endpoint().port();
@@ -167,18 +167,19 @@ void MetricsServer::Impl::OnRead(const std::shared_ptr<Connection>& connection,
     return Write(connection, AnswerTo(request), request.keep_alive());
   }
   if (error == http::error::header_limit || error == http::error::buffer_overflow) {
-    return Write(
-        connection,
-        Refusal(http::status::request_header_fields_too_large, "The header has more than 8 KiB.\n"),
-        false);
+    return Write(connection,
+                 Refusal(http::status::request_header_fields_too_large,
+                         "The header is larger than 8 KiB.\n"),
+                 false);
   }
   if (error == http::error::body_limit || error == http::error::unexpected_body) {
-    return Write(connection, Refusal(http::status::payload_too_large, "No body is taken.\n"),
+    return Write(connection,
+                 Refusal(http::status::payload_too_large, "Requests must not have a body.\n"),
                  false);
   }
   if (error.category() == beast::error_code(http::error::bad_method).category() &&
       error != http::error::end_of_stream && error != http::error::partial_message) {
-    return Write(connection, Refusal(http::status::bad_request, "This isn't HTTP/1.1.\n"), false);
+    return Write(connection, Refusal(http::status::bad_request, "This is not HTTP/1.1.\n"), false);
   }
   Close(connection);
 }
@@ -189,7 +190,7 @@ Answer MetricsServer::Impl::AnswerTo(const http::request<http::empty_body>& requ
     return Refusal(http::status::not_found, "Metrics are at /metrics.\n");
   }
   if (request.method() != http::verb::get && request.method() != http::verb::head) {
-    return Refusal(http::status::method_not_allowed, "Metrics are got by GET.\n");
+    return Refusal(http::status::method_not_allowed, "Use GET for metrics.\n");
   }
   return {.type = kTextFormat, .body = Metrics()};
 }

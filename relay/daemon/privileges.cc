@@ -39,13 +39,14 @@ absl::StatusOr<std::optional<User>> Target(const PrivilegeOptions& options) {
   const std::optional<User> user = FindUser(options.user);
   if (!user) {
     return absl::NotFoundError(
-        fmt::format("[process] user: there is no user {}; useradd --system {}, or name another.",
+        fmt::format("[process] user: there is no user {}; create it with useradd --system {}, or "
+                    "name another.",
                     options.user, options.user));
   }
   if (user->uid == geteuid()) return std::optional<User>();
   if (!root) {
     return absl::FailedPreconditionError(
-        fmt::format("[process] user: only root can become {}; start as root, or as {}.",
+        fmt::format("[process] user: only root can become user {}; start as root, or as {}.",
                     options.user, options.user));
   }
   return user;
@@ -132,7 +133,7 @@ absl::Status FilterSystemCalls(bool keep_bpf) {
       SCMP_SYS(io_uring_setup),
   };
   scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
-  if (filter == nullptr) return absl::ResourceExhaustedError("no memory for a seccomp filter");
+  if (filter == nullptr) return absl::ResourceExhaustedError("out of memory for a seccomp filter");
   int error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
   const auto refuse = [&](int call) {
     if (error == 0) error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), call, 0);
@@ -144,7 +145,7 @@ absl::Status FilterSystemCalls(bool keep_bpf) {
 #endif
   if (error == 0) error = seccomp_load(filter);
   seccomp_release(filter);
-  if (error != 0) return absl::ErrnoToStatus(-error, "can't filter system calls");
+  if (error != 0) return absl::ErrnoToStatus(-error, "can't install the system call filter");
   return absl::OkStatus();
 }
 
@@ -206,13 +207,14 @@ absl::StatusOr<std::string> DropPrivileges(const PrivilegeOptions& options) {
   }
 #ifndef __SANITIZE_ADDRESS__  // its search for leaks traces the process, which this forbids
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
-    return absl::ErrnoToStatus(errno, "can't forbid core dumps");
+    return absl::ErrnoToStatus(errno, "can't disable core dumps");
   }
 #endif
   if (absl::Status status = FilterSystemCalls(options.keep_for_close); !status.ok()) return status;
   if (absl::Status status = CheckThreads(); !status.ok()) return status;
   return fmt::format("user {}, {}", user->has_value() ? (*user)->name : fmt::format("{}", getuid()),
-                     keep != std::pair(0u, 0u) ? "capabilities kept aside for closing net_af_xdp"
+                     keep != std::pair(0u, 0u) ? "keeps capabilities, out of reach, to close "
+                                                 "net_af_xdp"
                                                : "no capabilities");
 }
 

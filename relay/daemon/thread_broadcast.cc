@@ -76,7 +76,7 @@ absl::Status RunOnEveryThread(int (*step)()) {
     while (g_done.load(std::memory_order_acquire) < expected) {
       std::this_thread::sleep_for(std::chrono::microseconds(100));
       if (std::chrono::steady_clock::now() > deadline) {
-        status = absl::DeadlineExceededError("a thread of the process takes no signals");
+        status = absl::DeadlineExceededError("a thread of the process does not respond to signals");
         break;
       }
     }
@@ -84,7 +84,7 @@ absl::Status RunOnEveryThread(int (*step)()) {
   g_step.store(nullptr);
   sigaction(signal, &before, nullptr);
   if (status.ok() && g_error.load() != 0) {
-    status = absl::ErrnoToStatus(g_error.load(), "a thread's step failed");
+    status = absl::ErrnoToStatus(g_error.load(), "a step failed on one of the process's threads");
   }
   return status;
 }

@@ -35,30 +35,31 @@ absl::StatusOr<TlsPem> ReadTlsFiles(const TlsFiles& files) {
   } wanted[] = {{files.ca, pem.ca}, {files.cert, pem.cert}, {files.key, pem.key}};
   for (const auto& [path, out] : wanted) {
     absl::StatusOr<ConfigText> file =
-        ReadConfigFile(path, "name another, or let this user read it");
+        ReadConfigFile(path, "name another file, or let this user read it");
     if (!file.ok()) return file.status();
     out = std::move(file->text);
     if (&out == &pem.key) pem.key_readable_by_others = file->readable_by_others;
   }
   if (!FirstCertificate(pem.ca)) {
-    return absl::InvalidArgumentError(
-        fmt::format("{} holds no certificate; give those to trust, as PEM", files.ca));
+    return absl::InvalidArgumentError(fmt::format(
+        "{} contains no certificate; it must contain the trusted authorities in PEM", files.ca));
   }
   const Certificate certificate = FirstCertificate(pem.cert);
   if (!certificate) {
     return absl::InvalidArgumentError(
-        fmt::format("{} holds no certificate; give it as PEM", files.cert));
+        fmt::format("{} contains no certificate; it must be in PEM", files.cert));
   }
   const Bio bio = Open(pem.key);
   const auto no_password = [](char*, int, int, void*) { return -1; };
   const Key key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_password, nullptr), EVP_PKEY_free);
   if (!key) {
-    return absl::InvalidArgumentError(
-        fmt::format("{} holds no private key; give it as PEM, without a password", files.key));
+    return absl::InvalidArgumentError(fmt::format(
+        "{} contains no private key; it must be in PEM, without a password", files.key));
   }
   if (X509_check_private_key(certificate.get(), key.get()) != 1) {
     return absl::InvalidArgumentError(
-        fmt::format("{} isn't the key of the certificate in {}; give the two that belong together",
+        fmt::format("{} is not the key of the certificate in {}; name a certificate and the key "
+                    "that belongs to it",
                     files.key, files.cert));
   }
   return pem;

@@ -40,15 +40,17 @@ absl::StatusOr<UnixListener> UnixListener::Open(const UnixListenerOptions& optio
   if (lstat(path.c_str(), &st) == 0) {
     if (!S_ISSOCK(st.st_mode)) {
       return absl::AlreadyExistsError(
-          fmt::format("{} is there and isn't a socket; remove it, or name another", path));
+          fmt::format("{} exists and is not a socket; remove it, or name another path", path));
     }
     if (IsServed(path)) {
-      return absl::AlreadyExistsError(
-          fmt::format("{} is in use by another process; end that, or name another", path));
+      return absl::AlreadyExistsError(fmt::format(
+          "{} is in use by another process; stop that process, or name another path", path));
     }
     if (unlink(path.c_str()) != 0) {
       return absl::ErrnoToStatus(
-          errno, fmt::format("{} is left from before and can't be removed; remove it", path));
+          errno, fmt::format("{} is left over from an earlier run and can't be removed; remove it "
+                             "by hand",
+                             path));
     }
   }
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -63,20 +65,21 @@ absl::StatusOr<UnixListener> UnixListener::Open(const UnixListenerOptions& optio
   if (fchmod(fd, 0600) != 0) return fail("can't set the mode of a Unix socket");
   if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
     return fail(
-        fmt::format("{} can't be made; make its folder, and let this user write to it", path));
+        fmt::format("can't create {}; create its folder, and let this user write to it", path));
   }
-  if (lstat(path.c_str(), &st) != 0) return fail(fmt::format("{} is gone again", path));
+  if (lstat(path.c_str(), &st) != 0)
+    return fail(fmt::format("{} was removed by another process", path));
   UnixListener listener(fd, path, st.st_dev, st.st_ino);
   // The listener closes and removes from here on.
   if (lchown(path.c_str(), options.owner, options.group) != 0) {
     return absl::ErrnoToStatus(
-        errno, fmt::format("{} can't be given to user {} and group {}; start as root, or as a user "
-                           "who is in the group",
+        errno, fmt::format("can't change the owner of {} to user {} and group {}; start as root, "
+                           "or as a member of the group",
                            path, static_cast<int64_t>(static_cast<int32_t>(options.owner)),
                            static_cast<int64_t>(static_cast<int32_t>(options.group))));
   }
   if (chmod(path.c_str(), 0660) != 0 || listen(fd, kBacklog) != 0) {
-    return absl::ErrnoToStatus(errno, fmt::format("{} can't be listened on", path));
+    return absl::ErrnoToStatus(errno, fmt::format("can't listen on {}", path));
   }
   return listener;
 }

@@ -27,7 +27,7 @@ bool Server::Impl::IsOtherLeg(const Allocation& allocation, const TransportAddre
 absl::Status Server::Impl::CheckCallRequest(std::string_view name) const {
   if (policy_.kind() != PeerPolicyKind::kCall) {
     return absl::FailedPreconditionError(
-        "[turn.peers] policy is not \"call\", so there are no calls to control; set it to "
+        "there are no calls to control, because [turn.peers] policy is not \"call\"; set it to "
         "\"call\"");
   }
   if (!IsCallId(name)) {
@@ -94,19 +94,21 @@ absl::Status Server::Impl::ArmCall(std::string_view name, const Now& now) {
   if (call == nullptr || call->legs.empty()) {
     if (drain_.draining && call == nullptr) {
       return absl::FailedPreconditionError(fmt::format(
-          "the relay drains, and has no leg of call \"{}\"; place it on another", name));
+          "the relay is draining and has no leg of call \"{}\"; place the call on another relay",
+          name));
     }
     if (calls_.AddIdle(name, now.monotonic_ms) != 0) return absl::OkStatus();
     return absl::ResourceExhaustedError(fmt::format(
-        "{} calls are armed and have no leg yet; arm \"{}\" once one of its legs is allocated",
+        "{} armed calls have no leg yet, and the relay remembers no more; arm \"{}\" once one of "
+        "its legs is allocated",
         calls_.idle(), name));
   }
   calls_.SetArmed(*call, true);
   if (PublishCall(number).empty()) return absl::OkStatus();
   calls_.SetArmed(*call, false);
   for (LegId leg : PublishCall(number)) End(leg, now.monotonic_ms);
-  return absl::ResourceExhaustedError(
-      fmt::format("the dataplane has no room to connect call \"{}\"; try again", name));
+  return absl::ResourceExhaustedError(fmt::format(
+      "the dataplane's tables are full, so call \"{}\" can't be connected; try again", name));
 }
 
 absl::Status Server::Impl::DisarmCall(std::string_view name, const Now& now) {

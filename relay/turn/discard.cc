@@ -16,50 +16,52 @@ constexpr Entry EntryOf(Discard discard) {
       return {"none", "Nothing was discarded."};
     case Discard::kMalformed:
       return {"malformed",
-              "Neither STUN nor ChannelData: expect some from scanners; if clients are affected, "
-              "look for a middlebox that rewrites UDP payloads."};
+              "The datagram is neither STUN nor ChannelData. Some come from scanners; if clients "
+              "are affected, look for a middlebox that rewrites UDP payloads."};
     case Discard::kUnexpectedClass:
       return {"unexpected_class",
-              "A STUN message that no TURN client sends to a server: look for clients that use "
-              "the relay's port as a peer, or for reflected traffic."};
+              "A STUN message that clients do not send to servers; look for clients that use the "
+              "relay's port as a peer, or for reflected traffic."};
     case Discard::kBadFingerprint:
       return {"bad_fingerprint",
-              "The FINGERPRINT of a STUN message is wrong: the bytes changed on the way, or the "
-              "client computes it wrongly."};
+              "The FINGERPRINT of a STUN message is wrong; the bytes changed on the way, or the "
+              "client computes it incorrectly."};
     case Discard::kNoAllocation:
       return {"no_allocation",
-              "Data for an allocation that has ended: usual for a moment when calls end; if it "
-              "lasts, look for clients that don't refresh, or whose address changes."};
+              "Data for an allocation that has ended. This is normal for a moment when calls end; "
+              "if it continues, look for clients that don't refresh, or whose address changes."};
     case Discard::kNoChannel:
       return {"no_channel",
-              "ChannelData on a channel that isn't bound or has expired: the client must bind it "
-              "again within 10 minutes."};
+              "ChannelData on a channel that is not bound or has expired; the client must refresh "
+              "the binding within 10 minutes."};
     case Discard::kNoPermission:
       return {"no_permission",
-              "Data to or from a peer that the client has not permitted in the last 5 minutes: "
-              "expect some from scanners; if calls are affected, look at CreatePermission."};
+              "Data to or from a peer for which the client has no permission. Some come from "
+              "scanners; if calls are affected, check that the client sends CreatePermission every "
+              "5 minutes."};
     case Discard::kPeerRefused:
       return {"peer_refused",
-              "A peer that [turn.peers] refuses: if it is a legitimate one, add it to allow."};
+              "[turn.peers] forbids the peer; if the peer is legitimate, add it to allow."};
     case Discard::kCallNotArmed:
       return {"call_not_armed",
-              "Data before the call was armed, or to somebody who isn't its other leg: arm the "
-              "call when the recipient answers."};
+              "Data before the call was armed, or to an address that is not the call's other leg; "
+              "arm the call when the recipient answers."};
     case Discard::kAnswerBudget:
       return {"answer_budget",
-              "Too many unauthenticated requests from one network: a reflection attack, or many "
-              "clients behind one address; raise unauthenticated_excess_rate for the latter."};
+              "Too many unauthenticated requests from one source prefix: a reflection attack, or "
+              "many clients behind one address. For the latter, raise [turn.limits] "
+              "unauthenticated_excess_rate."};
     case Discard::kNoRelayedFamily:
       return {"no_relayed_family",
-              "A peer of an address family that the allocation has no relayed address of: the "
-              "client must ask for that family."};
+              "The allocation has no relayed address of the peer's address family; the client must "
+              "request that family."};
     case Discard::kUnknownAttribute:
       return {"unknown_attribute",
-              "A Send indication with an attribute that must be understood and isn't: the client "
-              "uses an extension that this relay doesn't have."};
+              "A Send indication has an unknown comprehension-required attribute; the client uses "
+              "an extension that this relay does not support."};
     case Discard::kIcmpNotRelayed:
       return {"icmp_not_relayed",
-              "An ICMP error of a type that clients aren't told of: nothing to do."};
+              "An ICMP error of a type that is not reported to clients; nothing to do."};
     case Discard::kCount:
       break;
   }

@@ -34,37 +34,37 @@ absl::Status ValidateVirtualPrefix(const ServerOptions& options) {
   const std::string text = prefix.prefix().ToString();
   if (options.peers.kind != PeerPolicyKind::kCall) {
     return Wrong(
-        "[turn] virtual_prefix {}: only media of the policy \"call\" never leaves the relay; set "
-        "[turn.peers] policy to \"call\", or give relay_addresses instead",
+        "[turn] virtual_prefix {}: needs [turn.peers] policy \"call\", as only its media never "
+        "leaves the relay; set that policy, or use relay_addresses instead",
         text);
   }
   if (!options.relay_addresses.empty()) {
-    return Wrong(
-        "[turn] virtual_prefix {} takes the place of relay_addresses; remove one of the two", text);
+    return Wrong("[turn] virtual_prefix {} replaces relay_addresses; remove one of the two", text);
   }
   if (IsForbiddenPrefix(prefix.prefix())) {
     return Wrong(
-        "[turn] virtual_prefix {} is not of addresses that hosts have; take one like "
+        "[turn] virtual_prefix {} does not consist of host addresses; use a prefix such as "
         "100.64.0.0/10",
         text);
   }
   if (prefix.capacity() < options.limits.max_allocations) {
     return Wrong(
-        "[turn] virtual_prefix {} has {} addresses but [dataplane] max_allocations is {}; take a "
-        "shorter prefix, or lower it",
+        "[turn] virtual_prefix {} has {} addresses, fewer than [dataplane] max_allocations ({}); "
+        "use a shorter prefix, or lower max_allocations",
         text, prefix.capacity(), options.limits.max_allocations);
   }
   for (const TransportAddress& listener : options.listen) {
     if (!prefix.prefix().Contains(listener.ip)) continue;
-    return Wrong("[turn] listen: {} lies in virtual_prefix {}; move one", listener.ToString(),
-                 text);
+    return Wrong("[turn] listen: {} is inside virtual_prefix {}; change one of them",
+                 listener.ToString(), text);
   }
   return absl::OkStatus();
 }
 
 absl::Status ValidateAddresses(const ServerOptions& options) {
   if (options.listen.empty()) {
-    return Wrong("[turn] listen is empty; name at least one address and port, like 192.0.2.1:3478");
+    return Wrong(
+        "[turn] listen is empty; give at least one address and port, such as 192.0.2.1:3478");
   }
   std::set<TransportAddress> listeners;
   for (const TransportAddress& listener : options.listen) {
@@ -73,36 +73,37 @@ absl::Status ValidateAddresses(const ServerOptions& options) {
                    listener.ToString());
     }
     if (!listeners.insert(listener).second) {
-      return Wrong("[turn] listen names {} twice; remove one", listener.ToString());
+      return Wrong("[turn] listen has {} twice; remove one", listener.ToString());
     }
   }
   if (options.virtual_prefix) {
     if (absl::Status status = ValidateVirtualPrefix(options); !status.ok()) return status;
   } else if (options.relay_addresses.empty() ||
              options.relay_addresses.size() > kMaxRelayAddresses) {
-    return Wrong("[turn] relay_addresses names {} addresses; name 1 to {}",
+    return Wrong("[turn] relay_addresses has {} addresses; must have 1 to {}",
                  options.relay_addresses.size(), kMaxRelayAddresses);
   }
   std::set<IpAddress> addresses;
   for (const IpAddress& ip : options.relay_addresses) {
     if (!IsHost(ip)) {
-      return Wrong("[turn] relay_addresses: {} is not the address of a host", ip.ToString());
+      return Wrong("[turn] relay_addresses: {} is not a host address", ip.ToString());
     }
     if (!addresses.insert(ip).second) {
-      return Wrong("[turn] relay_addresses names {} twice; remove one", ip.ToString());
+      return Wrong("[turn] relay_addresses has {} twice; remove one", ip.ToString());
     }
   }
   const auto [first, last] = options.relay_ports;
   if (first < kMinRelayPort || first > last) {
     return Wrong(
-        "[turn] relay_ports \"{}-{}\" is not a range of ports from {} to 65535, lower "
-        "one first",
+        "[turn] relay_ports \"{}-{}\" is not a valid range; must be within {} to 65535, lower port "
+        "first",
         first, last, kMinRelayPort);
   }
   for (const TransportAddress& listener : options.listen) {
     if (addresses.contains(listener.ip) && listener.port >= first && listener.port <= last) {
-      return Wrong("[turn] listen: {} lies in relay_ports {}-{} of the same address; move one",
-                   listener.ToString(), first, last);
+      return Wrong(
+          "[turn] listen: {} is inside relay_ports {}-{} of the same address; change one of them",
+          listener.ToString(), first, last);
     }
   }
   return absl::OkStatus();
@@ -111,44 +112,43 @@ absl::Status ValidateAddresses(const ServerOptions& options) {
 absl::Status ValidateAuth(const AuthOptions& auth, PeerPolicyKind policy) {
   if (auth.users.empty() && auth.shared_secrets.empty() && !auth.may_be_empty) {
     return Wrong(
-        "[turn.auth] has neither users nor shared_secrets, so that nobody could connect; "
-        "add one of them");
+        "[turn.auth] has neither users nor shared_secrets, so no client could authenticate; add "
+        "one of them");
   }
   for (const auto& [name, password] : auth.users) {
     if (name.empty() || name.size() > kMaxUsernameSize) {
-      return Wrong("[turn.auth] users: a name of {} bytes; write 1 to {}", name.size(),
+      return Wrong("[turn.auth] users: a name has {} bytes; must have 1 to {}", name.size(),
                    kMaxUsernameSize);
     }
     if (password.size() < kMinSecretSize) {
       return Wrong(
-          "[turn.auth] users: the password of \"{}\" is too short; use {} characters at "
-          "least",
+          "[turn.auth] users: the password of \"{}\" is too short; use at least {} characters",
           name, kMinSecretSize);
     }
     if (policy == PeerPolicyKind::kCall && !ParseCallName(name)) {
       return Wrong(
-          "[turn.auth] users: \"{}\" names no leg of a call, as policy \"call\" needs; "
+          "[turn.auth] users: \"{}\" does not name a leg of a call, as policy \"call\" requires; "
           "write <call id>/a or <call id>/b",
           name);
     }
   }
   for (size_t i = 0; i < auth.shared_secrets.size(); ++i) {
     if (auth.shared_secrets[i].size() < kMinSecretSize) {
-      return Wrong("[turn.auth] shared_secrets: number {} is too short; use {} characters at least",
+      return Wrong("[turn.auth] shared_secrets: secret {} is too short; use at least {} characters",
                    i + 1, kMinSecretSize);
     }
   }
   if (auth.nonce_lifetime_s == 0) {
     return Wrong(
-        "[turn.auth] nonce_lifetime_s is 0, so that no nonce would ever be accepted; "
-        "write a number of seconds, like 3600");
+        "[turn.auth] nonce_lifetime_s is 0, so no nonce would ever be accepted; use a number of "
+        "seconds such as 3600");
   }
   return absl::OkStatus();
 }
 
 absl::Status ValidateAlternates(const ServerOptions& options) {
   if (options.alternates.size() > kMaxAlternates) {
-    return Wrong("[turn] alternates names {} relays; name {} at most", options.alternates.size(),
+    return Wrong("[turn] alternates has {} relays; must have at most {}", options.alternates.size(),
                  kMaxAlternates);
   }
   for (const TransportAddress& alternate : options.alternates) {
@@ -157,7 +157,8 @@ absl::Status ValidateAlternates(const ServerOptions& options) {
                    alternate.ToString());
     }
     if (std::ranges::find(options.listen, alternate) != options.listen.end()) {
-      return Wrong("[turn] alternates: {} is this relay's own; name others", alternate.ToString());
+      return Wrong("[turn] alternates: {} is this relay's own address; name other relays",
+                   alternate.ToString());
     }
   }
   return absl::OkStatus();
@@ -177,16 +178,16 @@ absl::Status ValidateNumbers(const LimitOptions& limits, const LifetimeOptions& 
       {"[turn.lifetimes] reservation_s", lifetimes.reservation_s},
   };
   for (const auto& [name, value] : positive) {
-    if (value == 0) return Wrong("{} is 0; write a number from 1", name);
+    if (value == 0) return Wrong("{} is 0; must be at least 1", name);
   }
   if (limits.rates.bytes_per_user != 0 && limits.rates.bytes_per_user < kMinUserRate) {
     return Wrong(
-        "[turn.limits] bytes_per_user {} is below {}, hardly a packet a second; write "
-        "bytes a second, or 0 for no bound",
+        "[turn.limits] bytes_per_user {} is below {}, which is hardly one packet per second; use "
+        "bytes per second, or 0 for no limit",
         limits.rates.bytes_per_user, kMinUserRate);
   }
   if (lifetimes.max_s < lifetimes.default_s) {
-    return Wrong("[turn.lifetimes] max_s {} is below default_s {}; raise one or lower the other",
+    return Wrong("[turn.lifetimes] max_s {} is below default_s {}; raise max_s or lower default_s",
                  lifetimes.max_s, lifetimes.default_s);
   }
   return absl::OkStatus();
@@ -196,14 +197,15 @@ absl::Status ValidateNumbers(const LimitOptions& limits, const LifetimeOptions& 
 
 absl::Status ServerOptions::Validate() const {
   if (realm.empty() || realm.size() > kMaxRealmSize) {
-    return Wrong("[turn] realm has {} bytes; write 1 to {}, by custom a domain name of yours",
-                 realm.size(), kMaxRealmSize);
+    return Wrong(
+        "[turn] realm has {} bytes; must have 1 to {}. By convention it is your domain name",
+        realm.size(), kMaxRealmSize);
   }
   if (absl::Status status = ValidateAddresses(*this); !status.ok()) return status;
   if (absl::Status status = ValidateAuth(auth, peers.kind); !status.ok()) return status;
   for (const IpPrefix& prefix : peers.allow) {
     if (IsForbiddenPrefix(prefix)) {
-      return Wrong("[turn.peers] allow: {} is always refused, whatever is allowed; remove it",
+      return Wrong("[turn.peers] allow: {} is always forbidden and can't be allowed; remove it",
                    prefix.ToString());
     }
   }

@@ -22,8 +22,8 @@ absl::Status Server::Impl::Reconfigure(const ServerOptions& options) {
   if (absl::Status status = options.Validate(); !status.ok()) return status;
   if (options_.Reloaded(options) != options) {
     return absl::FailedPreconditionError(
-        "the options differ in more than what may change while the server runs; keep the rest as "
-        "it is, or start anew");
+        "some of the changed options can't change while the server runs; restore them, or "
+        "restart");
   }
   const ServerOptions before = std::exchange(options_, options);
   if (before.auth != options.auth) {

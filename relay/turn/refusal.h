@@ -16,40 +16,43 @@ namespace sotto::relay {
 #define SOTTO_REFUSALS(X)                                                                          \
   /* Allocate */                                                                                   \
   X(kDraining, "draining", kInsufficientCapacity,                                                  \
-    "An allocation while the relay drains; clients are sent to [turn] alternates, if it has any.") \
+    "The relay is draining; clients are sent to [turn] alternates, if there are any.")             \
   X(kMaxAllocations, "max_allocations", kInsufficientCapacity,                                     \
-    "The relay holds [dataplane] max_allocations; raise it, or add a relay.")                      \
+    "The relay has reached [dataplane] max_allocations; raise it, or add a relay.")                \
   X(kUserQuota, "user_quota", kAllocationQuotaReached,                                             \
-    "A user holds [turn.limits] max_allocations_per_user; raise it if its clients need more.")     \
+    "A user has reached [turn.limits] max_allocations_per_user; raise it if its clients need "     \
+    "more.")                                                                                       \
   X(kLegQuota, "leg_quota", kAllocationQuotaReached,                                               \
-    "A side of a call holds [turn.limits] max_allocations_per_leg; raise it if clients have more " \
-    "networks.")                                                                                   \
+    "A leg of a call has reached [turn.limits] max_allocations_per_leg; raise it if clients have " \
+    "more networks.")                                                                              \
   X(kPrefixRate, "prefix_rate", kInsufficientCapacity,                                             \
-    "A network asks for allocations faster than [turn.limits] allocations_per_prefix; an attack, " \
-    "or many clients behind one address: raise it for those.")                                     \
+    "A source prefix has exceeded [turn.limits] allocations_per_prefix: an attack, or many "       \
+    "clients behind one address. For the latter, raise it.")                                       \
   X(kNoPort, "no_port", kInsufficientCapacity,                                                     \
     "No relayed port was free; widen [turn] relay_ports, or add relay_addresses.")                 \
   X(kNoPair, "no_pair", kInsufficientCapacity,                                                     \
-    "EVEN-PORT with a port to reserve, and no two neighbours were free (virtual relayed "          \
-    "addresses "                                                                                   \
-    "have none); browsers don't ask for it.")                                                      \
+    "EVEN-PORT asked for a paired port and no pair was free (virtual relayed addresses have "      \
+    "none); browsers don't use it.")                                                               \
   X(kReservationGone, "reservation_gone", kInsufficientCapacity,                                   \
-    "A RESERVATION-TOKEN of no reserved port: used, expired, or made up; nothing to do.")          \
+    "A RESERVATION-TOKEN that was used, has expired, or never existed; nothing to do.")            \
   X(kNotALeg, "not_a_leg", kForbidden,                                                             \
-    "Under the policy \"call\" a credential named no leg of a call; mint it for CALL/a or "        \
-    "CALL/b.")                                                                                     \
+    "Under policy \"call\", a credential did not name a leg of a call; mint credentials for "      \
+    "CALL/a or CALL/b.")                                                                           \
   /* CreatePermission and ChannelBind */                                                           \
   X(kPeer, "peer", kForbidden,                                                                     \
-    "A peer that [turn.peers] refuses; if it is a legitimate one, add it to allow.")               \
+    "[turn.peers] forbids the peer; if the peer is legitimate, add it to allow.")                  \
   X(kNotOtherLeg, "not_other_leg", kForbidden,                                                     \
-    "Under the policy \"call\" a channel to somebody who isn't the call's other leg.")             \
+    "Under policy \"call\", a client bound a channel to an address that is not the call's other "  \
+    "leg.")                                                                                        \
   X(kPermissions, "permissions", kInsufficientCapacity,                                            \
-    "An allocation has [turn.limits] max_permissions_per_allocation; a scan, or raise it.")        \
+    "An allocation has reached [turn.limits] max_permissions_per_allocation: a scan, or a client " \
+    "that needs more. For the latter, raise it.")                                                  \
   X(kChannels, "channels", kInsufficientCapacity,                                                  \
-    "An allocation has [turn.limits] max_channels_per_allocation; raise it if clients need more.") \
+    "An allocation has reached [turn.limits] max_channels_per_allocation; raise it if clients "    \
+    "need more.")                                                                                  \
   /* All of them */                                                                                \
   X(kTableFull, "table_full", kInsufficientCapacity,                                               \
-    "The dataplane's tables had no room; raise [dataplane] max_allocations.")
+    "The dataplane's tables were full; raise [dataplane] max_allocations.")
 
 enum class Refusal : uint8_t {
 #define X(symbol, name, error, sentence) symbol,

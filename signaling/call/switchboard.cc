@@ -202,13 +202,15 @@ void Switchboard::Impl::Place(SessionId session, uint64_t request, const api::Pl
     return;
   }
   if (accounts_[caller.id()].placed >= options_.max_placed_per_account) {
-    return refuse(api::Refused::CODE_TOO_MANY, "as many calls as an account may have at a time");
+    return refuse(api::Refused::CODE_TOO_MANY,
+                  "the account has as many calls as it may have at a time");
   }
   if (call == nullptr && calls_.size() >= options_.max_calls) {
-    return refuse(api::Refused::CODE_TRY_AGAIN, "the server has as many calls as it takes");
+    return refuse(api::Refused::CODE_TRY_AGAIN, "the server has reached its limit of calls");
   }
   if (!rate_.Spend(caller.id(), now.monotonic_ms)) {
-    return refuse(api::Refused::CODE_TOO_MANY, "as many calls as an account may place in a minute");
+    return refuse(api::Refused::CODE_TOO_MANY,
+                  "the account has placed as many calls as it may in a minute");
   }
   ++counters_.placed;
   if (call != nullptr) {
@@ -319,11 +321,12 @@ Call* Switchboard::Impl::FindRinging(SessionId session, uint64_t request, const 
   if (call == nullptr) return nullptr;
   if (call->caller_session == session) {
     // Whatever the phase: it says what became of the call.
-    Refuse(session, request, api::Refused::CODE_NOT_FOUND, "this session wasn't called");
+    Refuse(session, request, api::Refused::CODE_NOT_FOUND,
+           "the call does not ring on this session");
     return nullptr;
   }
   if (call->phase != Phase::kRinging) {
-    Refuse(session, request, api::Refused::CODE_WRONG_STATE, "the call doesn't ring any more");
+    Refuse(session, request, api::Refused::CODE_WRONG_STATE, "the call no longer rings");
     return nullptr;
   }
   return call;
@@ -374,17 +377,17 @@ void Switchboard::Impl::SendToPeer(SessionId session, uint64_t request,
   if (call == nullptr) return;
   const bool by_caller = call->caller_session == session;
   if (call->phase != Phase::kConnected || (!by_caller && call->acceptor != session)) {
-    return Refuse(session, request, api::Refused::CODE_WRONG_STATE, "the call isn't connected");
+    return Refuse(session, request, api::Refused::CODE_WRONG_STATE, "the call is not connected");
   }
   if (call->protect_address) {
     return Refuse(session, request, api::Refused::CODE_WRONG_STATE,
-                  "the call protects addresses: its parties send each other nothing");
+                  "the call protects addresses, so its parties can't send messages to each other");
   }
   uint32_t& sent =
       call->peer_messages[Index(by_caller ? CallSideName::kCaller : CallSideName::kRecipient)];
   if (sent >= options_.max_peer_messages) {
     return Refuse(session, request, api::Refused::CODE_TOO_MANY,
-                  "as many messages as a party may send in a call");
+                  "too many messages to the peer in this call");
   }
   ++sent;
   effects_.Send(session, DoneFrame(request));
@@ -411,7 +414,7 @@ void Switchboard::Impl::HangUp(SessionId session, uint64_t request, const api::H
   const bool by_caller = call->caller_session == session;
   if (!by_caller && call->acceptor != session) {
     return Refuse(session, request, api::Refused::CODE_WRONG_STATE,
-                  "this session hasn't accepted the call");
+                  "this session has not accepted the call");
   }
   effects_.Send(session, DoneFrame(request));
   End({by_caller ? Ending{call, Ended::WHY_HUNG_UP, Ended::WHY_PEER_HUNG_UP}

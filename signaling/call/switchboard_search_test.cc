@@ -199,8 +199,8 @@ class Search {
       for (const double way : ways) histories += way;
     }
     fmt::print(
-        "{} states, {} transitions by {} actions, {} steps deep{}; {:.3g} histories of up to "
-        "{} steps\n",
+        "{} states, {} transitions by {} actions, {} steps deep{}; {:.3g} histories of up to {} "
+        "steps\n",
         known_.size(), transitions_, actions_.size(), depth_,
         complete_ ? ", complete: no new states beyond" : "", histories, std::min(10, depth_));
   }

@@ -40,7 +40,7 @@ absl::StatusOr<std::string> DevelopmentIssuer::MakePrivateKey() {
   const Bio out(BIO_new(BIO_s_mem()));
   if (key == nullptr || out == nullptr ||
       PEM_write_bio_PrivateKey(out.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr) != 1) {
-    return absl::InternalError("OpenSSL can't make a P-256 key; is its configuration broken?");
+    return absl::InternalError("OpenSSL failed to generate a P-256 key; check its configuration.");
   }
   return Content(out.get());
 }
@@ -54,11 +54,11 @@ absl::StatusOr<DevelopmentIssuer> DevelopmentIssuer::Create(std::string_view pri
   if (key == nullptr || out == nullptr || PEM_write_bio_PUBKEY(out.get(), key.get()) != 1) {
     ERR_clear_error();
     return absl::InvalidArgumentError(fmt::format(
-        "{} isn't a private key in PEM; delete it, and the server makes another.", name));
+        "{} is not a private key in PEM; delete it, and the server will generate another.", name));
   }
   if (EVP_PKEY_get_base_id(key.get()) != EVP_PKEY_EC) {
-    return absl::InvalidArgumentError(
-        fmt::format("{} isn't a P-256 key; delete it, and the server makes another.", name));
+    return absl::InvalidArgumentError(fmt::format(
+        "{} is not a P-256 key; delete it, and the server will generate another.", name));
   }
   absl::StatusOr<IdentityKeys> public_keys = IdentityKeys::Parse(Content(out.get()), name);
   if (!public_keys.ok()) return public_keys.status();
@@ -87,7 +87,7 @@ absl::StatusOr<std::string> DevelopmentIssuer::Issue(const AccountId& account,
                    reinterpret_cast<const unsigned char*>(private_key_.c_str()),
                    static_cast<int>(private_key_.size())) == 0;
   const CString text(ok ? jwt_encode_str(jwt.get()) : nullptr);
-  if (text == nullptr) return absl::InternalError("the development identity can't be signed");
+  if (text == nullptr) return absl::InternalError("can't sign the development identity");
   return std::string(text.get());
 }
 

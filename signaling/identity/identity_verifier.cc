@@ -67,15 +67,15 @@ absl::StatusOr<bool> IsElliptic(EVP_PKEY* key) {
       size_t size = 0;
       if (EVP_PKEY_get_group_name(key, group, sizeof(group), &size) != 1 ||
           OBJ_txt2nid(group) != NID_X9_62_prime256v1) {
-        return absl::InvalidArgumentError("is on another curve than P-256, which ES256 needs");
+        return absl::InvalidArgumentError("is not on P-256, which ES256 requires");
       }
       return true;
     }
     case EVP_PKEY_RSA: {
       const int bits = EVP_PKEY_get_bits(key);
       if (bits < kMinRsaBits || bits > kMaxRsaBits) {
-        return absl::InvalidArgumentError(
-            fmt::format("is RSA of {} bits; must be {} to {}", bits, kMinRsaBits, kMaxRsaBits));
+        return absl::InvalidArgumentError(fmt::format(
+            "is an RSA key of {} bits; must have {} to {}", bits, kMinRsaBits, kMaxRsaBits));
       }
       return false;
     }
@@ -170,7 +170,7 @@ absl::StatusOr<IdentityKeys> IdentityKeys::Parse(std::string_view pem, std::stri
   IdentityKeys keys;
   if (pem.find("PRIVATE KEY-----") != std::string_view::npos) {
     return absl::InvalidArgumentError(
-        fmt::format("{} holds a private key; give the server public keys alone (openssl pkey -in "
+        fmt::format("{} contains a private key; give the server only public keys (openssl pkey -in "
                     "{} -pubout).",
                     name, name));
   }
@@ -183,9 +183,11 @@ absl::StatusOr<IdentityKeys> IdentityKeys::Parse(std::string_view pem, std::stri
       ERR_clear_error();
       if (end && keys.size() > 0) return keys;
       return absl::InvalidArgumentError(
-          end ? fmt::format("{} holds no public key; give it in PEM (-----BEGIN PUBLIC KEY-----).",
+          end ? fmt::format("{} contains no public key; must be PEM (-----BEGIN PUBLIC "
+                            "KEY-----).",
                             name)
-              : fmt::format("key {} of {} can't be read; make it anew with openssl pkey -pubout.",
+              : fmt::format("key {} of {} can't be read; write it again with openssl pkey "
+                            "-pubout.",
                             keys.size() + 1, name));
     }
     const unsigned char* data = block.data;
@@ -195,12 +197,12 @@ absl::StatusOr<IdentityKeys> IdentityKeys::Parse(std::string_view pem, std::stri
     ERR_clear_error();
     if (key == nullptr) {
       return absl::InvalidArgumentError(
-          fmt::format("key {} of {} can't be read; make it anew with openssl pkey -pubout.",
+          fmt::format("key {} of {} can't be read; write it again with openssl pkey -pubout.",
                       keys.size() + 1, name));
     }
     if (keys.size() == kMaxIdentityKeys) {
       return absl::InvalidArgumentError(
-          fmt::format("{} holds more than {} keys; take old ones out.", name, kMaxIdentityKeys));
+          fmt::format("{} contains more than {} keys; remove old ones.", name, kMaxIdentityKeys));
     }
     const absl::StatusOr<bool> elliptic = IsElliptic(key.get());
     if (!elliptic.ok()) {
@@ -239,7 +241,8 @@ absl::StatusOr<VerifiedIdentity> IdentityVerifier::Verify(std::string_view jwt,
     return Refuse(IdentityFault::kAlgorithm, "alg is not ES256 or RS256");
   // RFC 7515, section 4.1.11: what isn't understood must be refused, and nothing is.
   if (CString(jwt_get_headers_json(claimed.get(), "crit")) != nullptr) {
-    return Refuse(IdentityFault::kMalformed, "crit names what this server doesn't know");
+    return Refuse(IdentityFault::kMalformed,
+                  "crit names an extension that this server does not support");
   }
 
   Jwt verified;
@@ -251,13 +254,13 @@ absl::StatusOr<VerifiedIdentity> IdentityVerifier::Verify(std::string_view jwt,
   }
   if (verified == nullptr ||
       jwt_get_alg(verified.get()) != (alg == "ES256" ? JWT_ALG_ES256 : JWT_ALG_RS256)) {
-    return Refuse(IdentityFault::kSignature, "the signature is not that of a known key");
+    return Refuse(IdentityFault::kSignature, "the signature was not made with a known key");
   }
 
   const CString grants(jwt_get_grants_json(verified.get(), nullptr));
   const Json claims(grants == nullptr ? nullptr : json_loads(grants.get(), 0, nullptr));
   if (!json_is_object(claims.get()))
-    return Refuse(IdentityFault::kMalformed, "the claims are no JSON object");
+    return Refuse(IdentityFault::kMalformed, "the claims are not a JSON object");
   const std::optional<int64_t> expires = Date(json_object_get(claims.get(), "exp"));
   if (!expires) return Refuse(IdentityFault::kExpired, "exp is missing");
   if (*expires + kIdentityLeewaySeconds <= unix_s)
@@ -268,11 +271,11 @@ absl::StatusOr<VerifiedIdentity> IdentityVerifier::Verify(std::string_view jwt,
       return Refuse(IdentityFault::kNotYetValid, "it is not valid yet");
   }
   if (!options_.issuer.empty() && Text(claims.get(), "iss") != options_.issuer) {
-    return Refuse(IdentityFault::kIssuer, "another issuer");
+    return Refuse(IdentityFault::kIssuer, "wrong issuer (iss)");
   }
   if (!options_.audiences.empty() &&
       !HasAudience(json_object_get(claims.get(), "aud"), options_.audiences)) {
-    return Refuse(IdentityFault::kAudience, "made for another audience");
+    return Refuse(IdentityFault::kAudience, "wrong audience (aud)");
   }
   const std::optional<std::string_view> sub = Text(claims.get(), "sub");
   std::optional<AccountId> account = sub ? AccountId::Parse(*sub) : std::nullopt;

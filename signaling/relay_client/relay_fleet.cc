@@ -47,7 +47,7 @@ absl::StatusOr<TlsPem> LoadTls(const RelayOptions& relay) {
                    "\"unix:/run/sotto/relayd.sock\"");
     }
     if (files != TlsFiles{}) {
-      return Wrong(relay, "a Unix socket has no TLS; leave tls_ca, tls_cert and tls_key out");
+      return Wrong(relay, "a Unix socket does not use TLS; remove tls_ca, tls_cert and tls_key");
     }
     return TlsPem{};
   }
@@ -55,9 +55,7 @@ absl::StatusOr<TlsPem> LoadTls(const RelayOptions& relay) {
     return Wrong(relay, "control: must be \"unix:PATH\" or \"HOST:PORT\"");
   }
   if (files.ca.empty() || files.cert.empty() || files.key.empty()) {
-    return Wrong(relay,
-                 "a relay is reached over TCP with mutual TLS alone; give tls_ca, tls_cert "
-                 "and tls_key");
+    return Wrong(relay, "TCP to a relay needs mutual TLS; set tls_ca, tls_cert and tls_key");
   }
   absl::StatusOr<TlsPem> pem = ReadTlsFiles(files);
   if (pem.ok()) return pem;
@@ -190,7 +188,7 @@ class Fleet final : public RelayFleet {
     std::unique_ptr<RelayLink> link;  // the fleet's thread's
     mutable std::mutex mutex;
     // Under mutex: the fleet's thread writes, the caller's reads.
-    RelayHealth health = {.problem = "hasn't been asked yet"};
+    RelayHealth health = {.problem = "has not been contacted yet"};
     uint64_t reports = 0;
     // The caller's:
     uint64_t seen_reports = 0;
@@ -204,7 +202,7 @@ class Fleet final : public RelayFleet {
       return options.name == relay.options.name && options.control == relay.options.control;
     });
     if (known == current_.end()) {
-      Log(LogLevel::kInfo, "A relay is added.", {{"relay", relay.options.name}});
+      Log(LogLevel::kInfo, "Added a relay.", {{"relay", relay.options.name}});
       return Add(std::move(relay));
     }
     State& state = *states_[*known];
@@ -251,7 +249,7 @@ class Fleet final : public RelayFleet {
 }  // namespace
 
 absl::StatusOr<std::vector<RelayEndpoint>> LoadRelays(const std::vector<RelayOptions>& relays) {
-  if (relays.empty()) return absl::InvalidArgumentError("there is no relay; name one at least");
+  if (relays.empty()) return absl::InvalidArgumentError("there is no relay; add at least one");
   std::vector<RelayEndpoint> loaded;
   for (const RelayOptions& relay : relays) {
     absl::StatusOr<TlsPem> tls = LoadTls(relay);

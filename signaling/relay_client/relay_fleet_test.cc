@@ -495,13 +495,13 @@ TEST(RelayFleetOptions, SayWhatIsWrong) {
               StartsWith("relay \"one\": control: a Unix socket's path must begin"));
   options.control = "unix:/relayd.sock";
   options.tls_ca = "/ca.pem";
-  EXPECT_THAT(error(options), HasSubstr("a Unix socket has no TLS"));
+  EXPECT_THAT(error(options), HasSubstr("a Unix socket does not use TLS"));
   options.control = "relay.example.org";
   EXPECT_THAT(error(options), HasSubstr("must be \"unix:PATH\" or \"HOST:PORT\""));
   options.control = "relay.example.org:0";
   EXPECT_THAT(error(options), HasSubstr("must be \"unix:PATH\" or \"HOST:PORT\""));
   options.control = "relay.example.org:9640";
-  EXPECT_THAT(error(options), HasSubstr("give tls_ca, tls_cert and tls_key"));
+  EXPECT_THAT(error(options), HasSubstr("set tls_ca, tls_cert and tls_key"));
   options.tls_cert = options.tls_key = "/none.pem";
   EXPECT_THAT(error(options), HasSubstr("/ca.pem can't be opened"));
   EXPECT_FALSE(LoadRelays({}).ok());

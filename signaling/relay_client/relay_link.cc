@@ -50,7 +50,7 @@ std::optional<std::vector<TransportAddress>> RelayedOf(const api::Leg& leg) {
 
 std::string ProblemOf(const grpc::Status& status, const api::Relay& relay) {
   if (!status.ok()) return fmt::format("doesn't answer: {}", status.error_message());
-  if (!relay.call_policy()) return "its [turn.peers] policy isn't \"call\"; set that";
+  if (!relay.call_policy()) return "its [turn.peers] policy is not \"call\"; set it to \"call\"";
   if (relay.draining()) return "drains";
   if (relay.allocations() >= relay.max_allocations()) {
     return "is full; raise its [dataplane] max_allocations, or add a relay";
@@ -201,8 +201,7 @@ void RelayLink::OnPolled(const grpc::Status& status, const api::Relay& relay) {
     health.max_allocations = relay.max_allocations();
     if (!relay.call_policy() && !std::exchange(warned_of_policy_, true)) {
       Log(LogLevel::kError,
-          "A relay doesn't run [turn.peers] policy \"call\"; set that, or leave "
-          "the relay out.",
+          "A relay does not use [turn.peers] policy \"call\"; set it, or remove the relay.",
           {{"relay", name_}});
     }
   }
@@ -210,7 +209,7 @@ void RelayLink::OnPolled(const grpc::Status& status, const api::Relay& relay) {
   SetUp(status.ok(), status);
   if (!status.ok()) ForgetOldEndings();
   if (retire_at_ && calls_.empty() && FleetThread::Clock::now() >= *retire_at_) {
-    Log(LogLevel::kInfo, "A relay that was taken out has no calls left.", {{"relay", name_}});
+    Log(LogLevel::kInfo, "A removed relay has no calls left.", {{"relay", name_}});
     return Stop([this] { stub_.reset(); });
   }
   thread_->PostAfter(status.ok() ? kPollEvery : kPollWhileDownEvery, [this] { Poll(); });
@@ -219,10 +218,10 @@ void RelayLink::OnPolled(const grpc::Status& status, const api::Relay& relay) {
 void RelayLink::SetUp(bool up, const grpc::Status& status) {
   if (up_ != up) {
     if (up) {
-      Log(LogLevel::kInfo, "A relay answers.", {{"relay", name_}});
+      Log(LogLevel::kInfo, "A relay is reachable.", {{"relay", name_}});
     } else {
       Log(LogLevel::kWarning,
-          "A relay doesn't answer; new calls go to others, if there are any that do.",
+          "A relay is not reachable; new calls go to other relays, if any are reachable.",
           {{"relay", name_}, {"error", status.error_message()}});
     }
   }
@@ -267,7 +266,7 @@ void RelayLink::OnWatchEnded(const grpc::Status& status) {
   const bool replaced = std::exchange(watch_replaced_, false);
   if (stopping_) return;
   if (replaced) return Watch();
-  Log(up_ == true ? LogLevel::kWarning : LogLevel::kDebug, "The watch of a relay's legs has ended.",
+  Log(up_ == true ? LogLevel::kWarning : LogLevel::kDebug, "The watch of a relay's legs ended.",
       {{"relay", name_}, {"error", status.error_message()}});
   thread_->PostAfter(watch_pause_, [this] { Watch(); });
   watch_pause_ = std::min(2 * watch_pause_, kLastWatchPause);

@@ -103,7 +103,7 @@ void Service::ForgetOldEpochs() {
       },
       [this, more](const absl::Status& status) {
         if (!status.ok()) {
-          Log(LogLevel::kWarning, "Old epochs can't be forgotten; trying again in an hour.",
+          Log(LogLevel::kWarning, "Failed to delete expired epochs; trying again in an hour.",
               {{"error", std::string(status.message())}});
         } else if (*more) {
           forget_at_ = CurrentTime().monotonic_ms + kRetryMs;

@@ -39,7 +39,7 @@ std::vector<Service::SessionView> Service::SessionsOf(const AccountId& account) 
 
 bool Service::EndSession(SessionId id) {
   if (sessions_.Find(id) == nullptr) return false;
-  EndLater(id, CloseCode::kStopping, "the operator has ended the session");
+  EndLater(id, CloseCode::kStopping, "an operator ended the session");
   Settle();
   return true;
 }
@@ -66,7 +66,7 @@ void Service::SetBlocked(const AccountId& account, bool blocked,
       });
   if (submitted) return;
   ++counters_.store_refusals;
-  done(absl::UnavailableError("the store has too much to do; try again"));
+  done(absl::UnavailableError("the store is overloaded; try again"));
 }
 
 }  // namespace sotto::signaling

@@ -90,12 +90,14 @@ void Service::Answer(SessionId session, uint64_t request, const absl::Status& st
                   std::string_view(text.data(), text.size()));
   }
   if (absl::IsNotFound(status)) {
-    return Refuse(session, request, api::Refused::CODE_NOT_FOUND, "There is no such device.");
+    return Refuse(session, request, api::Refused::CODE_NOT_FOUND,
+                  "The account has no such device.");
   }
   ++counters_.store_failures;
-  Log(LogLevel::kError, "The store has failed; a request was refused.",
+  Log(LogLevel::kError, "The store failed, so a request was refused.",
       {{"error", std::string(status.message())}});
-  Refuse(session, request, api::Refused::CODE_TRY_AGAIN, "The server can't store it, for now.");
+  Refuse(session, request, api::Refused::CODE_TRY_AGAIN,
+         "The server can't store this at the moment.");
 }
 
 void Service::Put(Session& session, uint64_t request, StoreThread::Job job,
@@ -109,12 +111,13 @@ void Service::Put(Session& session, uint64_t request, StoreThread::Job job,
       });
   if (submitted) return;
   ++counters_.store_refusals;
-  Refuse(session.id, request, api::Refused::CODE_TRY_AGAIN, "The server has too much to do.");
+  Refuse(session.id, request, api::Refused::CODE_TRY_AGAIN, "The server is overloaded.");
 }
 
 void Service::Handle(Session& session, uint64_t request, const api::PutSettings& message) {
   if (!message.has_settings()) {
-    return Refuse(session.id, request, api::Refused::CODE_MALFORMED, "There are no settings.");
+    return Refuse(session.id, request, api::Refused::CODE_MALFORMED,
+                  "PutSettings has no settings.");
   }
   const AccountSettings settings = {
       .silence_unknown_callers = message.settings().silence_unknown_callers(),
@@ -141,7 +144,7 @@ void Service::Handle(Session& session, uint64_t request, const api::PutAccountKe
   AccountPublicKeys keys;
   if (!Copy(message.keys().box(), keys.box) || !Copy(message.keys().sign(), keys.sign)) {
     return Refuse(session.id, request, api::Refused::CODE_MALFORMED,
-                  "An account's keys have 32 bytes each.");
+                  "Each key of an account must have 32 bytes.");
   }
   Put(session, request, [account = session.account.id(), keys](StoreContext& context) {
     return context.store.PutAccountKeys(account, keys);
@@ -152,11 +155,11 @@ void Service::Handle(Session& session, uint64_t request, const api::PutEpochKey&
   EpochKey key = {.epoch = message.epoch(), .public_key = {}, .uses = 1};
   if (!Copy(message.public_key(), key.public_key)) {
     return Refuse(session.id, request, api::Refused::CODE_MALFORMED,
-                  "An epoch's key has 32 bytes.");
+                  "The key of an epoch must have 32 bytes.");
   }
   if (message.uses() < 1 || message.uses() > kMaxTokenUses) {
     return Refuse(session.id, request, api::Refused::CODE_MALFORMED,
-                  "A token has 1 to 1,000 uses.");
+                  "A token must have 1 to 1,000 uses.");
   }
   if (!IsEpochKeyable(key.epoch, CurrentTime().unix_s())) {
     return Refuse(session.id, request, api::Refused::CODE_MALFORMED,
@@ -171,7 +174,7 @@ void Service::Handle(Session& session, uint64_t request, const api::PutEpochKey&
 void Service::Handle(Session& session, uint64_t request, const api::RevokeTokens& message) {
   if (message.serials_size() < 1 || message.serials_size() > kMaxSerials) {
     return Refuse(session.id, request, api::Refused::CODE_MALFORMED,
-                  "1 to 256 serials can be revoked at a time.");
+                  "The request must have 1 to 256 serials.");
   }
   const Epoch epoch = message.epoch();
   if (!IsEpochKeyable(epoch, CurrentTime().unix_s())) {
@@ -184,7 +187,7 @@ void Service::Handle(Session& session, uint64_t request, const api::RevokeTokens
     TokenSerial serial;
     if (!Copy(bytes, serial)) {
       return Refuse(session.id, request, api::Refused::CODE_MALFORMED,
-                    "A token's serial has 16 bytes.");
+                    "The serial of a token must have 16 bytes.");
     }
     nullifiers.push_back(MakeNullifier(account, epoch, serial));
   }
@@ -203,7 +206,7 @@ void Service::Handle(Session& session, uint64_t request, const api::PutBlock& me
   const std::optional<AccountId> blocked = AccountId::Parse(message.account());
   if (!blocked) {
     return Refuse(session.id, request, api::Refused::CODE_MALFORMED,
-                  "That can't be an account's name.");
+                  "That is not a valid account name.");
   }
   Put(session, request,
       [account = session.account.id(), blocked = *blocked,
@@ -215,7 +218,7 @@ void Service::Handle(Session& session, uint64_t request, const api::PutBlock& me
 void Service::Handle(Session& session, uint64_t request, const api::AckNotices& message) {
   if (message.ids_size() > kMaxNoticeIds) {
     return Refuse(session.id, request, api::Refused::CODE_MALFORMED,
-                  "At most 64 notices can be acknowledged at a time.");
+                  "The request must have at most 64 notices.");
   }
   Put(session, request,
       [account = session.account.id(), device = session.device,
@@ -227,7 +230,7 @@ void Service::Handle(Session& session, uint64_t request, const api::GetKeys& mes
   const std::optional<AccountId> account = AccountId::Parse(message.account());
   if (!account) {
     return Refuse(session.id, request, api::Refused::CODE_MALFORMED,
-                  "That can't be an account's name.");
+                  "That is not a valid account name.");
   }
   const auto keys = std::make_shared<AccountPublicKeys>();
   const bool submitted = store_.Submit(
@@ -255,14 +258,14 @@ void Service::Handle(Session& session, uint64_t request, const api::GetKeys& mes
       });
   if (submitted) return;
   ++counters_.store_refusals;
-  Refuse(session.id, request, api::Refused::CODE_TRY_AGAIN, "The server has too much to do.");
+  Refuse(session.id, request, api::Refused::CODE_TRY_AGAIN, "The server is overloaded.");
 }
 
 void Service::Handle(Session& session, uint64_t request, const api::RemoveDevice& message) {
   DeviceId device;
   if (!Copy(message.device(), device) || device == session.device) {
     return Refuse(session.id, request, api::Refused::CODE_MALFORMED,
-                  "A device has 16 bytes, and can't remove itself.");
+                  "A device id must have 16 bytes, and a device can't remove itself.");
   }
   const AccountId account = session.account.id();
   Put(
@@ -284,9 +287,9 @@ void Service::Handle(Session& session, uint64_t request, const api::RenewIdentit
     CountIdentityFault(identity.ok() ? IdentityFault::kAccount
                                      : IdentityVerifier::FaultOf(identity.status()));
     const absl::string_view why = identity.status().message();
-    return Refuse(
-        session.id, request, api::Refused::CODE_IDENTITY,
-        identity.ok() ? "identity: another account's" : std::string_view(why.data(), why.size()));
+    return Refuse(session.id, request, api::Refused::CODE_IDENTITY,
+                  identity.ok() ? "identity: belongs to another account"
+                                : std::string_view(why.data(), why.size()));
   }
   SetIdentityEnd(session, identity->valid_until_unix_s);
   Answer(session.id, request, absl::OkStatus());

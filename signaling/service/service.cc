@@ -90,7 +90,7 @@ Service::~Service() = default;
 ConnectionId Service::OnOpen(Connection& connection) {
   const ConnectionId id = next_connection_++;
   if (stopping_) {
-    connection.Close(CloseCode::kStopping, "the server stops");
+    connection.Close(CloseCode::kStopping, "the server is stopping");
     return id;
   }
   auto& peer = peers_[id];
@@ -120,7 +120,7 @@ void Service::OnMessage(ConnectionId id, std::span<const uint8_t> message) {
     ++counters_.protocol_errors;
     ClosePeer(id, CloseCode::kProtocol,
               !parsed                                ? "not a frame of this protocol"
-              : peer.state == Peer::State::kGreeting ? "Welcome was to come first"
+              : peer.state == Peer::State::kGreeting ? "a frame before Welcome"
                                                      : "the first frame must be Hello");
   } else {
     OnHello(id, peer, frame);
@@ -205,8 +205,8 @@ void Service::OnGreeted(const Greeting& greeting, const absl::Status& status) {
     const bool full = absl::IsResourceExhausted(status);
     ++(full ? counters_.full_refused : counters_.store_failures);
     return ClosePeer(greeting.connection, CloseCode::kTooMany,
-                     full ? "the account has as many devices as it may have; remove one"
-                          : "the server can't, for now");
+                     full ? "the account has too many devices; remove one"
+                          : "the server can't do this at the moment");
   }
   if (greeting.blocked) {
     ++counters_.blocked_refused;
@@ -277,7 +277,7 @@ void Service::Welcome(Session& session, const Greeting& greeting, bool resumed,
     taken = connection.Send(session.outbox.Encode(seq, session.inbox.seen()));
     ++counters_.frames_out;
   }
-  if (!taken) EndLater(session.id, CloseCode::kSlow, "too much waits to be sent");
+  if (!taken) EndLater(session.id, CloseCode::kSlow, "too much data waits to be sent");
 }
 
 void Service::OnSessionFrame(ConnectionId id, Peer& peer, const api::ClientFrame& frame) {
@@ -289,17 +289,17 @@ void Service::OnSessionFrame(ConnectionId id, Peer& peer, const api::ClientFrame
   sessions_.Heard(session, now.monotonic_ms);
   const bool unnumbered = frame.has_ping();
   if (frame.has_hello() || unnumbered != (frame.seq() == 0)) {
-    return EndLater(session.id, CloseCode::kProtocol, "a frame with a seq that it can't have");
+    return EndLater(session.id, CloseCode::kProtocol, "a frame with an invalid seq");
   }
   if (!session.outbox.Acknowledge(frame.ack())) {
-    return EndLater(session.id, CloseCode::kProtocol, "an ack of what wasn't sent");
+    return EndLater(session.id, CloseCode::kProtocol, "an ack of a frame that was not sent");
   }
   if (unnumbered) {
     api::ServerFrame pong;
     pong.mutable_pong();
     ++counters_.frames_out;
     if (!peer.connection->Send(EncodeUnnumbered(std::move(pong), session.inbox.seen()))) {
-      EndLater(session.id, CloseCode::kSlow, "too much waits to be sent");
+      EndLater(session.id, CloseCode::kSlow, "too much data waits to be sent");
     }
     return;
   }
@@ -358,7 +358,7 @@ void Service::Tick() {
   const ServiceTime now = CurrentTime();
   for (const ConnectionId id : hello_deadlines_.TakeDue(now.monotonic_ms)) {
     peers_.find(id)->second->entry = kNever;
-    ClosePeer(id, CloseCode::kSilent, "no Hello came");
+    ClosePeer(id, CloseCode::kSilent, "no Hello arrived in time");
   }
   // Calls before sessions: what callers are told comes first, and on time.
   switchboard_.Tick(now.call_time());
@@ -369,14 +369,14 @@ void Service::Tick() {
     Session& session = *sessions_.Find(due.session);
     switch (due.what) {
       case SessionTable::Due::What::kSilent:
-        ClosePeer(session.connection, CloseCode::kSilent, "nothing came for two heartbeats");
+        ClosePeer(session.connection, CloseCode::kSilent, "no frame arrived for two heartbeats");
         sessions_.Detach(session, now.monotonic_ms);
         break;
       case SessionTable::Due::What::kNotResumed:
-        EndLater(due.session, CloseCode::kSilent, "not resumed");
+        EndLater(due.session, CloseCode::kSilent, "the session was not resumed in time");
         break;
       case SessionTable::Due::What::kIdentityExpired:
-        EndLater(due.session, CloseCode::kIdentity, "identity: it has expired");
+        EndLater(due.session, CloseCode::kIdentity, "identity: expired");
         break;
       case SessionTable::Due::What::kNotices:
         FetchNotices(session);
@@ -399,7 +399,7 @@ void Service::Stop() {
   RetrySubmissions();
   std::vector<ConnectionId> all;
   for (const auto& [id, peer] : peers_) all.push_back(id);
-  for (const ConnectionId id : all) ClosePeer(id, CloseCode::kStopping, "the server stops");
+  for (const ConnectionId id : all) ClosePeer(id, CloseCode::kStopping, "the server is stopping");
 }
 
 Service::Counters Service::counters() const {
@@ -419,12 +419,12 @@ void Service::Send(SessionId id, api::ServerFrame frame) {
   Session* const session = sessions_.Find(id);
   if (session == nullptr) return;
   const std::optional<uint64_t> seq = session->outbox.Add(std::move(frame));
-  if (!seq) return EndLater(id, CloseCode::kSlow, "too much waits to be acknowledged");
+  if (!seq) return EndLater(id, CloseCode::kSlow, "too many frames wait to be acknowledged");
   const auto peer = peers_.find(session->connection);
   if (peer == peers_.end()) return;
   ++counters_.frames_out;
   if (!peer->second->connection->Send(session->outbox.Encode(*seq, session->inbox.seen()))) {
-    EndLater(id, CloseCode::kSlow, "too much waits to be sent");
+    EndLater(id, CloseCode::kSlow, "too much data waits to be sent");
   }
 }
 
@@ -435,7 +435,7 @@ void Service::Decide(DecisionRequest request) {
       std::move(request), [this, call, recipient](const absl::StatusOr<Decision>& decision) {
         if (!decision.ok()) {
           ++counters_.store_failures;
-          Log(LogLevel::kError, "A call can't be decided.",
+          Log(LogLevel::kError, "Failed to decide a call.",
               {{"error", std::string(decision.status().message())}});
           switchboard_.OnDecisionFailed(call, CurrentTime().call_time());
         } else {

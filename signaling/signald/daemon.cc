@@ -67,7 +67,8 @@ void RaiseDescriptorLimit(uint32_t connections) {
   setrlimit(RLIMIT_NOFILE, &limit);
   if (limit.rlim_cur < connections + kOwn) {
     Log(LogLevel::kWarning,
-        "The process may open fewer files than [limits] max_connections; raise LimitNOFILE.",
+        "The process may open fewer files than [limits] max_connections needs; raise "
+        "LimitNOFILE.",
         {{"files", static_cast<uint64_t>(limit.rlim_cur)}, {"max_connections", connections}});
   }
 }
@@ -123,10 +124,9 @@ class Server {
     // Before the store: its files belong to whom the server runs as.
     const absl::StatusOr<std::string> left = DropPrivileges(privileges);
     if (!left.ok()) {
-      return absl::Status(left.status().code(),
-                          "privileges can't be given up: " + Text(left.status()));
+      return absl::Status(left.status().code(), "can't drop privileges: " + Text(left.status()));
     }
-    Log(LogLevel::kInfo, "Privileges are given up.", {{"left", *left}});
+    Log(LogLevel::kInfo, "Dropped privileges.", {{"left", *left}});
 
     if (absl::Status status = OpenStore(); !status.ok()) return status;
     IdentityKeys keys = std::move(files->keys);
@@ -187,8 +187,8 @@ class Server {
     if (std::filesystem::exists(config_.store_path, ignored) &&
         !std::filesystem::exists(key_path, ignored)) {
       return absl::FailedPreconditionError(fmt::format(
-          "[store] path: {} is there, but its key {} isn't; bring that back from a backup (without "
-          "it, all blocks are void).",
+          "[store] path: {} exists, but its key {} does not; restore the key from a backup "
+          "(without it, all blocks are void).",
           config_.store_path, key_path));
     }
     const absl::StatusOr<ServerKey> key = LoadOrMakeServerKey(key_path);
@@ -218,7 +218,8 @@ class Server {
     if (!issuer.ok()) return issuer.status();
     development_ = *std::move(issuer);
     Log(LogLevel::kWarning,
-        "Development identities are on: whoever reaches this server can be anybody.");
+        "Development identities are enabled: anyone who can reach this server can sign in as any "
+        "account.");
     return absl::OkStatus();
   }
 
@@ -313,7 +314,7 @@ class Server {
     const Service::Counters sessions = service_->counters();
     const Switchboard::Counters calls = service_->call_counters();
     const StoreThread::Counters store = store_->counters();
-    Log(LogLevel::kInfo, "The server has served.",
+    Log(LogLevel::kInfo, "Server statistics.",
         {{"sessions", sessions.sessions_opened},
          {"resumed", sessions.sessions_resumed},
          {"identities_refused", sessions.identities_refused},
@@ -357,7 +358,7 @@ absl::StatusOr<std::vector<std::string>> CheckFiles(const SignaldConfig& config)
 }
 
 absl::Status RunDaemon(const std::string& config_path, const SignaldConfig& config) {
-  if (sodium_init() < 0) return absl::InternalError("libsodium can't start.");
+  if (sodium_init() < 0) return absl::InternalError("libsodium failed to initialize.");
   // Or a client could fill the log: protobuf writes a line for each string that isn't UTF-8.
   google::protobuf::SetLogHandler(nullptr);
   ConfigureLog(config.log);

@@ -36,7 +36,7 @@ int main(int argc, char** argv) try {
   app.add_flag("--check-config", check,
                "Check the configuration and the files that it names, and exit");
   app.add_flag("--print-config-reference", reference,
-               "Print all keys of the configuration, as Markdown, and exit");
+               "Print all configuration keys as Markdown, and exit");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -48,7 +48,7 @@ int main(int argc, char** argv) try {
     return 0;
   }
   if (config_option->empty()) {
-    fmt::print(stderr, "Give a configuration file with --config FILE.\n");
+    fmt::print(stderr, "Name the configuration file with --config FILE.\n");
     return kCannotStart;
   }
   const auto config = sotto::signaling::LoadConfig(path);

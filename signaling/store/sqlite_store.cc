@@ -130,7 +130,8 @@ class SqliteStore : public Store {
     SOTTO_RETURN_IF_ERROR(Run(make_account_, account.text()).Finish());
     Run run(account_id_, account.text());
     SOTTO_ASSIGN_OR_RETURN(const bool found, run.Row());
-    if (!found) return absl::InternalError("the store: an account that was just made is missing");
+    if (!found)
+      return absl::InternalError("the store: an account that was just created is missing");
     return run.Integer(0);
   }
 
@@ -484,7 +485,7 @@ absl::Status MakeFile(const std::string& path) {
   const int changed_errno = errno;
   close(file);
   errno = changed_errno;
-  if (denied != 0) return Errno("can't be closed to others", path);
+  if (denied != 0) return Errno("its mode can't be set", path);
 
   // A name is durable once its folder is.
   const std::string folder = std::filesystem::absolute(path).parent_path();
@@ -506,14 +507,14 @@ absl::Status Migrate(sqlite3* connection, const std::string& path) {
   const bool fresh = application == 0 && version == 0 && tables == 0;
   if (application != kApplicationId && !fresh) {
     return absl::FailedPreconditionError(
-        fmt::format("the store {} is another program's database: name a file of Sotto's own, or one"
-                    " that doesn't exist yet",
+        fmt::format("the store {} is the database of another program: name a store of Sotto, or a "
+                    "file that does not exist yet",
                     path));
   }
   if (version > newest) {
     return absl::FailedPreconditionError(fmt::format(
-        "the store {} was written by a newer version (schema {}, this one knows {}): run that"
-        " version, or restore the file from before it",
+        "the store {} was written by a newer version (schema {}, this version supports {}): run "
+        "the newer version, or restore a backup from before the upgrade",
         path, version, newest));
   }
   for (; version < newest; ++version) {
@@ -544,14 +545,14 @@ absl::Status Explain(sqlite3* connection, const absl::Status& status, const std:
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return absl::UnavailableError(
-          fmt::format("the store {} is in use by another process: stop that one first, or name"
-                      " another file",
+          fmt::format("the store {} is in use by another process: stop that process, or name "
+                      "another file",
                       path));
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return absl::FailedPreconditionError(
-          fmt::format("the store {} is broken or no store at all ({}): restore it from a backup, or"
-                      " move it away to begin anew",
+          fmt::format("the store {} is corrupt or not a store ({}): restore a backup, or move the "
+                      "file away to start with an empty store",
                       path, sqlite3_errmsg(connection)));
     default:
       return status.code() == absl::StatusCode::kFailedPrecondition

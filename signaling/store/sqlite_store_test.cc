@@ -108,12 +108,12 @@ TEST_F(SqliteStoreTest, RefusesANewerVersionsFile) {
 
 TEST_F(SqliteStoreTest, RefusesAnotherProgramsDatabase) {
   Sql("CREATE TABLE account (name TEXT)");
-  EXPECT_THAT(Failure(), HasSubstr("another program's database"));
+  EXPECT_THAT(Failure(), HasSubstr("the database of another program"));
 }
 
 TEST_F(SqliteStoreTest, RefusesWhatIsNoDatabase) {
   std::ofstream(path_) << std::string(10'000, 'x');
-  EXPECT_THAT(Failure(), HasSubstr("broken or no store at all"));
+  EXPECT_THAT(Failure(), HasSubstr("corrupt or not a store"));
 }
 
 TEST_F(SqliteStoreTest, RefusesATruncatedFile) {
@@ -123,7 +123,7 @@ TEST_F(SqliteStoreTest, RefusesATruncatedFile) {
   }
   ASSERT_GT(fs::file_size(path_), 8192u);
   fs::resize_file(path_, 4096 + 100);
-  EXPECT_THAT(Failure(), HasSubstr("broken or no store at all"));
+  EXPECT_THAT(Failure(), HasSubstr("corrupt or not a store"));
 }
 
 TEST_F(SqliteStoreTest, RefusesAFolderThatIsNotThere) {

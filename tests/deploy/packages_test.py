@@ -195,7 +195,8 @@ class Services(unittest.TestCase):
 
             it.exec("systemctl", "reload", "sotto-relayd")
             self.assertEqual(it.pid_of("sotto-relayd"), pid)
-            it.wait_for("The reload", lambda: "is reloaded" in it.journal("sotto-relayd"))
+            it.wait_for("The reload",
+                        lambda: "Reloaded the configuration" in it.journal("sotto-relayd"))
             self.assertIn("serving", it.exec("sottoctl", "status").stdout)
             it.shell("useradd -M stranger && useradd -M -G sotto-admin alice")
             as_user = "setpriv --reuid {0} --regid {0} --init-groups sottoctl status"

@@ -270,7 +270,7 @@ TEST(ExplainTest, TheStepsNameWhatWasFound) {
       ToldOf("fused hairpin to a client behind a VLAN of another port"),
       "parse: 86 bytes on ring0: IPv4 and UDP from 198.51.100.10:40001 to 198.51.100.1:3478, 44 "
       "bytes of payload.\n"
-      "classify: ChannelData on channel 0x4004 with 40 bytes, of 40 that there are.\n"
+      "classify: ChannelData on channel 0x4004, length 40 of the 40 bytes that follow its header.\n"
       "look up: Found channel 0x4004 of 198.51.100.10:40001 at 198.51.100.1:3478, bound by "
       "allocation 1; fused with the other leg's channel 0x4001, which lasts another 60 s.\n"
       "rewrite: From 203.0.113.1:3478 to 203.0.113.40:40004 as ChannelData on channel 0x4001, 44 "
@@ -284,10 +284,10 @@ TEST(ExplainTest, TheStepsNameWhatWasFound) {
       "classify: A Send indication to 198.51.100.99:7000, 40 bytes of data.\n"
       "look up: Found 198.51.100.10:40001 at 198.51.100.1:3478: allocation 1, which lasts another "
       "60 s.\n"
-      "permission: There is one for 198.51.100.99, which lasts another 60 s.\n"
+      "permission: Found one for 198.51.100.99, which lasts another 60 s.\n"
       "rewrite: From 198.51.100.1:50001 to 198.51.100.99:7000 as the application's data alone, 40 "
       "bytes of payload, UDP checksum 0x3a73.\n"
-      "next hop: ring0, not resolved: control holds the packet and asks for the MAC address.\n"
+      "next hop: ring0, not resolved yet: control holds the packet and asks for the MAC address.\n"
       "verdict: Handed to control.\n");
 }
 

@@ -264,7 +264,7 @@ class CommandLineTest(unittest.TestCase):
                 ([*good, "--payload", "16"], "32"),
                 ([*good, "--calls", "none"], "--calls"),
                 ([*good, "--family", "5"], "--family"),
-                ([*good, "--local", "::1"], "one IP family"),
+                ([*good, "--local", "::1"], "the same IP family"),
                 ([*good, "--local", "localhost"], "localhost"),
                 ([*good, "--colour"], "--colour")):
             with self.subTest(options=options):

@@ -420,8 +420,7 @@ int Flood(const Options& options) {
 int main(int argc, char** argv) {
   Options options;
   CLI::App app(
-      "Sends random and mutated packets to a relay (a test tool; only for networks of "
-      "your own).");
+      "Sends random and mutated packets to a relay (a test tool; only for networks of your own).");
   app.add_option("--interface", options.interface, "Interface to send from")->required();
   app.add_option("--mac", options.mac, "The relay's MAC address")->required();
   app.add_option("--target", options.targets, "An IP address of the relay")->required();

@@ -317,7 +317,7 @@ class PhoneTest(LabTest):
         self.assertIn("chmod 600", a.run("show", code=FAILED).one("error")["text"])
         a.state.chmod(0o600)
         a.state.write_text("{")
-        self.assertIn("no state file", a.run("show", code=FAILED).one("error")["text"])
+        self.assertIn("not a state file", a.run("show", code=FAILED).one("error")["text"])
         self.assertEqual(a.state.read_text(), "{")
 
     def test_contact_under_other_keys_is_refused(self):
@@ -337,7 +337,7 @@ class PhoneTest(LabTest):
         folder = self.lab.path / "other-ca"
         folder.mkdir(exist_ok=True)
         make_authority(folder)
-        for wrong, words in ((folder / "ca.crt", "certificate that can't be trusted"),
+        for wrong, words in ((folder / "ca.crt", "certificate that is not trusted"),
                              ("/nonexistent", "/nonexistent")):
             said = self.phone("a", ca=wrong).run("register", code=FAILED)
             self.assertIn(words, said.one("error")["text"])
@@ -352,7 +352,7 @@ class PhoneTest(LabTest):
         wait_for("the forwarder", 20, lambda: "listening" in forward.output())
         url = f"wss://{other}:{self.signald.port}/v1"
         error = self.phone("a", server=url).run("register", code=FAILED).one("error")["text"]
-        self.assertIn("certificate that can't be trusted", error)
+        self.assertIn("certificate that is not trusted", error)
         self.phone("a", server=url).run("register", flags=["--insecure"])
 
     def test_bad_identity_is_refused(self):
@@ -396,7 +396,7 @@ class CommandLine(unittest.TestCase):
             ("subcommand", []),
             ("--server", [*me, "register"]),
             ("wss://", ["--server", "https://192.0.2.20", *me, "register"]),
-            ("who you are", [*server, "register"]),
+            ("give an identity", [*server, "register"]),
             ("excludes", [*server, *me, "--identity", "x", "register"]),
             ("account", [*server, *me, "call"]),
             ("account", [*server, *me, "call", "no account"]),

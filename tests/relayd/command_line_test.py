@@ -78,7 +78,7 @@ class CommandLine(unittest.TestCase):
         self.assertIn("chmod o-r", done.stderr)
 
     def test_no_configuration(self):
-        self.assert_refused(relayd(), "Give a configuration file")
+        self.assert_refused(relayd(), "Name the configuration file")
 
     def test_unknown_option(self):
         done = relayd("--nonsense")

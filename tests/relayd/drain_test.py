@@ -125,7 +125,7 @@ class DrainOfCalls(DrainTest):
         with self.assertRaises(grpc.RpcError) as refused:
             self.admin.control("ArmCall", call="other")
         self.assertEqual(refused.exception.code(), grpc.StatusCode.FAILED_PRECONDITION)
-        self.assertIn("place it on another", refused.exception.details())
+        self.assertIn("place the call on another", refused.exception.details())
         self.admin.control("EndCall", call="running")
         self.assertEqual(self.admin.call("GetStatus").state, State.STATE_DRAINED)
 
@@ -167,7 +167,7 @@ class Sigterm(DrainTest):
         a.refresh(0)
         b.refresh(0)
         self.assertEqual(self.relay.process.wait(5), 0, self.relay.process.tail())
-        self.assertIn("The relay drains before it ends.", self.relay.process.output())
+        self.assertIn("The relay drains before it stops.", self.relay.process.output())
 
     def test_the_service_manager_is_told_to_wait(self):
         manager = NotifySocket(self.lab.path / "relay.notify")

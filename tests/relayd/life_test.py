@@ -157,7 +157,7 @@ class Life(unittest.TestCase):
                     names = " ".join(thread_fields(daemon, "Tgid"))
                     self.assertIn("sotto-admin", names)
                     self.assertEqual(daemon.end(), 0, daemon.output())
-                self.assertNotIn("will stay behind", daemon.output())
+                self.assertNotIn("can't be removed at exit", daemon.output())
                 self.assertFalse(path.exists())
                 self.assert_nothing_left()
 
@@ -173,7 +173,7 @@ class Life(unittest.TestCase):
             f'[admin]\nlisten = "127.0.0.1:9640"\ntls_ca = "{path}"\ntls_cert = "{path}"\n'
             f'tls_key = "{path}"\n'
         )
-        self.assertIn("[admin] listen: " + str(path) + " holds no certificate",
+        self.assertIn("[admin] listen: " + str(path) + " contains no certificate",
                       self.run_to_failure(text))
 
     def test_json_log_and_reload(self):
@@ -189,8 +189,8 @@ class Life(unittest.TestCase):
         self.assertEqual(daemon.end(), 0)
         lines = [json.loads(line) for line in daemon.output().splitlines()]
         self.assertIn("[dataplane] max_allocations", [line.get("key") for line in lines])
-        self.assertIn("The configuration is reloaded.", [line["message"] for line in lines])
-        self.assertTrue(any("isn't TOML" in line.get("error", "") for line in lines))
+        self.assertIn("Reloaded the configuration.", [line["message"] for line in lines])
+        self.assertTrue(any("is not valid TOML" in line.get("error", "") for line in lines))
         self.assertNotIn("a-long-secret", daemon.output())
 
     def test_second_relay_on_the_interface_is_refused(self):
@@ -241,7 +241,7 @@ class Life(unittest.TestCase):
         self.ip("link", "set", "relay0", "down")
         self.before = self.leftovers()
         error = self.run_to_failure(config("net_af_packet0,iface=relay0"))
-        self.assertIn("interface relay0 is down; ip link set relay0 up", error)
+        self.assertIn("interface relay0 is down; run ip link set relay0 up", error)
 
     def test_too_few_queues(self):
         error = self.run_to_failure(config("net_af_packet0,iface=relay0", workers=2))
@@ -249,7 +249,7 @@ class Life(unittest.TestCase):
 
     def test_eal_arguments_that_mean_nothing(self):
         text = config("net_null0").replace("--no-pci", "--no-such-option")
-        self.assertIn("DPDK's EAL can't start", self.run_to_failure(text))
+        self.assertIn("DPDK's EAL failed to start", self.run_to_failure(text))
 
     def test_address_that_the_kernel_has(self):
         self.ip("address", "add", "192.0.2.10/24", "dev", "relay0")

@@ -54,7 +54,7 @@ class ReloadTest(LabTest):
         self.assertEqual(error.exception.code(), grpc.StatusCode.INVALID_ARGUMENT)
         return error.exception.details()
 
-    def reload_by_signal(self, expect="The configuration is reloaded."):
+    def reload_by_signal(self, expect="Reloaded the configuration."):
         before = self.relay.process.output().count(expect)
         self.relay.process.signal(signal.SIGHUP)
         wait_for(f"the log saying {expect!r}", 10,
@@ -84,7 +84,7 @@ class Reload(ReloadTest):
             self.config.write_text("no configuration")
             self.refused()
             if reloads % 25 == 0:
-                self.reload_by_signal("The configuration was not reloaded; nothing has changed.")
+                self.reload_by_signal("Reload failed; the previous configuration stays in force.")
             reloads += 1
             time.sleep(0.03)
         report = calls.report()
@@ -95,13 +95,13 @@ class Reload(ReloadTest):
         before = str(self.admin.daemon("GetConfig"))
         broken = [(('"a-long-secret"', '"short"'), "relay.toml:"),
                   (('policy = "public"', 'policy = "pubic"'), "[turn.peers] policy"),
-                  (("[turn.auth]", "[turn.auth"), "isn't TOML"),
+                  (("[turn.auth]", "[turn.auth"), "is not valid TOML"),
                   (('level = "info"', 'level = "loud"'), "[log] level")]
         for i in range(100):
             change, said = broken[i % len(broken)]
             self.write(change)
             self.assertIn(said, self.refused())
-        self.reload_by_signal("The configuration was not reloaded; nothing has changed.")
+        self.reload_by_signal("Reload failed; the previous configuration stays in force.")
         self.assertEqual(str(self.admin.daemon("GetConfig")), before)
         client = self.client()
         client.allocate(4)

@@ -56,7 +56,8 @@ class Look(OperatedTest):
         self.assertEqual(self.json("sessions", "--account", "carol"), [])
         self.assertEqual(len(self.json("sessions", "--limit", "2")), 2)
         self.assertIn(phone.id.hex(), self.table("sessions"))
-        self.assertIn("can't be one", self.ctl("sessions", "--account", "b b", code=REFUSED).stderr)
+        self.assertIn("is not a valid name",
+                      self.ctl("sessions", "--account", "b b", code=REFUSED).stderr)
 
         id_of_phone = sessions[1]["id"]
         self.assertEqual(self.table("sessions", "end", id_of_phone),
@@ -110,7 +111,7 @@ class Look(OperatedTest):
         token = key.token()
         inspect = lambda of=token, account="bob": self.json("tokens", "inspect", account, of.hex())
         self.assertEqual(inspect()["would_ring"], False)
-        self.assertIn("no key for the token's epoch", inspect()["sentence"])
+        self.assertIn("no key registered for the token's epoch", inspect()["sentence"])
         self.register(bob, key)
         for _ in range(3):  # looking takes no use of it
             self.assertTrue(inspect()["would_ring"])
@@ -118,10 +119,10 @@ class Look(OperatedTest):
         self.assertEqual((good["epoch"], good["serial"]), (epoch_now(), token[5:21].hex()))
         self.assertIn("would ring", self.table("tokens", "inspect", "bob", token.hex()).lower())
         self.register(alice, EpochKey("alice"))
-        self.assertIn("isn't by the account's key", inspect(account="alice")["sentence"])
+        self.assertIn("was not made with the account's key", inspect(account="alice")["sentence"])
         alice.call("bob", token)
         bob.wait_for(INCOMING_CALL)
-        self.assertIn("uses are spent", inspect()["sentence"])
+        self.assertIn("no uses left", inspect()["sentence"])
         self.assertFalse(inspect()["would_ring"])
         other = key.token()
         bob.done(REVOKE_TOKENS, {1: key.epoch, 2: other[5:21]})
@@ -132,7 +133,7 @@ class Look(OperatedTest):
         last = self.ctl("-o", "json", "tokens", "inspect", "bob", "-", stdin=key.token().hex())
         self.assertIn('"would_ring": true', last.stdout)
         self.ctl("tokens", "inspect", "nobody", token.hex(), code=NOT_FOUND)
-        self.assertIn("it is none", self.ctl("tokens", "inspect", "bob", "02" + token.hex()[2:],
+        self.assertIn("not a token", self.ctl("tokens", "inspect", "bob", "02" + token.hex()[2:],
                                              code=REFUSED).stderr)
         self.assertNotIn(token.hex(), self.daemon.output())
 
@@ -171,7 +172,7 @@ class Look(OperatedTest):
         self.assertIn("did you mean tls_cert?",
                       self.ctl("config", "check", bad, code=REFUSED).stderr)
         self.assertEqual(self.json("reload"), {"init_only": [], "reloadable": [], "warnings": []})
-        self.assertIn("Nothing differs", self.table("reload"))
+        self.assertIn("Nothing changed", self.table("reload"))
 
 
 class Ends(OperatedTest):
@@ -212,7 +213,7 @@ class Block(OperatedTest):
     def test_a_blocked_account_is_out_at_once_and_stays_out(self):
         phone, laptop, alice = self.device("bob"), self.device("bob"), self.device("alice")
         self.assertEqual(self.table("accounts", "block", "bob"),
-                         "Account bob is blocked; 2 of its sessions have ended.\n")
+                         "Blocked account bob; 2 of its sessions ended.\n")
         for device in (phone, laptop):
             self.assertEqual(device.websocket.receive_close(), BLOCKED)
         alice.ping()
@@ -228,7 +229,8 @@ class Block(OperatedTest):
         self.assertFalse(self.json("accounts", "unblock", "bob")["blocked"])
         self.device("bob")
         self.ctl("accounts", "unblock", "nobody", code=NOT_FOUND)
-        self.assertIn("can't be one", self.ctl("accounts", "block", "no body", code=REFUSED).stderr)
+        self.assertIn("is not a valid name",
+                      self.ctl("accounts", "block", "no body", code=REFUSED).stderr)
 
     def test_calls_of_a_blocked_account_end(self):
         alice, bob = self.device("alice"), self.device("bob")

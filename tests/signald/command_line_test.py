@@ -66,8 +66,8 @@ class CommandLine(unittest.TestCase):
         )
         self.assert_refused(
             self.check(text),
-            "[server] tls: plain HTTP is for development on loopback addresses",
-            "[identity] development: gives anybody any identity",
+            "[server] tls: plain HTTP is only for development on loopback addresses",
+            "[identity] development: issues any identity to anyone",
         )
 
     def test_development_anywhere_needs_to_be_said(self):
@@ -85,7 +85,7 @@ class CommandLine(unittest.TestCase):
         for name, content, says in (
             ("cert.pem", "nonsense", "tls_cert: "),
             ("key.pem", "nonsense", "tls_key: "),
-            ("identity.pem", "nonsense", "holds no public key"),
+            ("identity.pem", "nonsense", "contains no public key"),
             ("identity.pem", (self.folder.path / "operator.pem").read_text(), "a private key"),
         ):
             path = self.folder.path / name
@@ -106,8 +106,8 @@ class CommandLine(unittest.TestCase):
     def test_weak_and_foreign_identity_keys_are_refused(self):
         for algorithm, option, says in (
             ("RSA", "rsa_keygen_bits:1024", "is RSA of 1024 bits"),
-            ("EC", "ec_paramgen_curve:P-384", "another curve than P-256"),
-            ("EC", "ec_paramgen_curve:secp256k1", "another curve than P-256"),
+            ("EC", "ec_paramgen_curve:P-384", "not on P-256"),
+            ("EC", "ec_paramgen_curve:secp256k1", "not on P-256"),
         ):
             key = self.folder.path / "weak.pem"
             make_key(key, algorithm, option)
@@ -128,7 +128,7 @@ class CommandLine(unittest.TestCase):
         self.assertIn("chmod o-r", done.stderr)
 
     def test_no_configuration(self):
-        self.assert_refused(signald(), "Give a configuration file")
+        self.assert_refused(signald(), "Name the configuration file")
 
     def test_help_and_version(self):
         done = signald("--help")

@@ -91,7 +91,7 @@ class Life(unittest.TestCase):
     def test_a_store_without_its_key_is_refused(self):
         self.assertEqual(self.start().end(), 0)
         (self.folder.path / "signald.db.key").unlink()
-        self.assertIn("bring that back", self.run_to_failure(self.folder.config()))
+        self.assertIn("restore the key", self.run_to_failure(self.folder.config()))
 
     def test_a_key_that_others_can_read_is_refused(self):
         self.assertEqual(self.start().end(), 0)
@@ -111,7 +111,7 @@ class Life(unittest.TestCase):
         text = self.folder.config().replace("127.0.0.1:0", "192.0.2.77:443").replace(
             "development = true", ""
         )
-        self.assertIn("isn't an address of this machine", self.run_to_failure(text))
+        self.assertIn("is not an address of this machine", self.run_to_failure(text))
 
     def test_folder_that_is_missing(self):
         text = self.folder.config().replace("signald.db", "nowhere/signald.db")
@@ -141,7 +141,7 @@ class Life(unittest.TestCase):
         lines = [json.loads(line) for line in daemon.output().splitlines()]
         errors = [line["error"] for line in lines if line["level"] == "error"]
         self.assertEqual(len(errors), 1)
-        self.assertIn("holds no public key", errors[0])
+        self.assertIn("contains no public key", errors[0])
 
     def test_reload_names_what_needs_a_restart(self):
         daemon = self.start()

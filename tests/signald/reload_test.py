@@ -55,16 +55,16 @@ class Reload(ReloadTest):
         good_key = (self.folder.path / "key.pem").read_bytes()
         broken = [((('"a-long-secret"', '"short"'),), "[relay] secret"),
                   ((("tls_cert", "tls_crt"),), "did you mean tls_cert?"),
-                  ((("[identity]", "[identity"),), "isn't TOML"),
+                  ((("[identity]", "[identity"),), "is not valid TOML"),
                   (((f"{self.folder.path}/identity.pem", f"{self.folder.path}/operator.pem"),),
-                   "holds a private key"),
+                   "contains a private key"),
                   (((f"{self.folder.path}/cert.pem", f"{self.folder.path}/no.pem"),), "no.pem")]
         for i in range(100):
             # Each with changes that are good beside what is wrong.
             changes, said = broken[i % len(broken)]
             self.write(*changes, more=f'[limits]\nmax_sessions = {1 + i}\n[log]\nlevel = "debug"\n')
             self.assertIn(said, self.refused())
-        self.hang_up("The configuration was not reloaded; nothing has changed.")
+        self.hang_up("Reload failed; the previous configuration stays in force.")
         self.assertEqual(self.config(), before)
         # Half of a pair of new files.
         self.write()

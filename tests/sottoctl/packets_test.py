@@ -203,7 +203,7 @@ class Packets(SottoctlTest):
         client = Client(self.alice.udp(4), self.relay.endpoint[4])
         capture = self.start_capture("--packets", "3", to=path)
         other = self.run_ctl("capture", "--to", "/dev/null", code=1)
-        self.assertIn("another capture runs", other.stderr)
+        self.assertIn("another capture is running", other.stderr)
         while capture.poll() is None:
             client.binding()
         report, packets = self.end(capture, path, by=None)
@@ -242,7 +242,7 @@ class Packets(SottoctlTest):
     def test_a_frame_that_is_none(self):
         nowhere = self.run_ctl("explain", "00", "--port", "nowhere", code=4)
         self.assertIn("there is no port nowhere; the relay has", nowhere.stderr)
-        self.assertIn("no port of the relay takes more", self.run_ctl(
+        self.assertIn("no port of the relay accepts more", self.run_ctl(
             "explain", "-", code=1, stdin="00" * 70_000).stderr)
         self.assertEqual(self.json("explain", "00")["drop_reason"], "frame_truncated")
 

@@ -46,39 +46,40 @@ void AddCalls(CLI::App& app, CallsOptions& options, CallsFlags& flags) {
   auto* user = app.add_option("--user", options.user, "User name");
   app.add_option("--password", options.password, "Password of the user");
   app.add_option("--secret", options.secret,
-                 "Shared secret to make time-limited credentials with, in place of a user")
+                 "Shared secret for time-limited credentials, instead of a user")
       ->excludes(user);
-  app.add_option("--name", options.name,
-                 "The name in time-limited user names, and the start of call ids")
+  app.add_option("--name", options.name, "Name in time-limited user names, and prefix of call ids")
       ->capture_default_str();
   app.add_flag("--call-policy", options.call_policy,
-               "User names <expiry>:<name>-<call>/a and /b, for relays with the policy \"call\"");
+               "User names <expiry>:<name>-<call>/a and /b, for relays with policy \"call\"");
   app.add_option("--local", flags.local,
-                 "Local address; or two with a comma between them, for leg A and leg B")
+                 "Local address, or two addresses for leg A and leg B, separated by a comma")
       ->delimiter(',')
       ->expected(1, 2);
   app.add_option("--netns", flags.netns,
-                 "Network namespaces (ip netns) for leg A and leg B, with a comma between them")
+                 "Network namespaces (ip netns) for leg A and leg B, separated by a comma")
       ->delimiter(',')
       ->expected(1, 2);
   app.add_option("--family", flags.family,
-                 "Relayed addresses: 4, 6 or both (packets alternate); default: the server's")
+                 "IP version of relayed addresses: 4, 6 or both (packets alternate); default: that "
+                 "of --server")
       ->check(CLI::IsMember({"4", "6", "both"}));
   app.add_flag("--send-indications", options.send_indications,
-               "Send and Data indications in place of channels");
+               "Use Send and Data indications instead of channels");
   app.add_option("--calls", options.calls, "Number of calls, two legs each")->capture_default_str();
-  app.add_option("--pps", options.pps, "Packets a second, over all calls and both directions")
+  app.add_option("--pps", options.pps, "Packets per second, over all calls and both directions")
       ->capture_default_str();
-  app.add_option("--payload", options.payload, "Bytes of payload in each packet, 32 at least")
+  app.add_option("--payload", options.payload, "Bytes of payload per packet, at least 32")
       ->capture_default_str();
-  app.add_option("--seconds", options.seconds, "How long to send")->capture_default_str();
+  app.add_option("--seconds", options.seconds, "Seconds to send")->capture_default_str();
   app.add_option("--warmup", options.warmup,
-                 "Seconds to send before that, at the same rate, without counting")
+                 "Seconds of warm-up before that, at the same rate, not counted")
       ->capture_default_str();
-  app.add_option("--threads", options.threads, "Threads; the calls are divided among them")
+  app.add_option("--threads", options.threads,
+                 "Number of threads; the calls are divided among them")
       ->capture_default_str();
   app.add_option("--max-loss", options.max_loss_percent,
-                 "Fail if more than this share of the packets is lost, in percent")
+                 "Fail if more than this percentage of the packets is lost")
       ->check(CLI::Range(0.0, 100.0));
   app.add_flag("--json", options.json, "Print one JSON object");
 }
@@ -135,16 +136,18 @@ int Calls(CallsOptions& options, const CallsFlags& flags) {
 }  // namespace sotto::tools
 
 int main(int argc, char** argv) {
-  CLI::App app("Makes traffic for relays and signaling servers, and measures what becomes of it.",
+  CLI::App app("Generates traffic for relays and signaling servers, and measures loss and latency.",
                "sotto-loadgen");
   app.require_subcommand(1);
   app.footer(
-      "Exit code: 0 if all calls were set up and kept, 1 if not (or a bound that was given was "
-      "exceeded), 2 if the command line is wrong.");
+      "Exit code: 0 if all calls were set up and kept, 1 if not or if a given limit was exceeded, "
+      "2 if the command line is wrong.");
   sotto::tools::CallsOptions options;
   sotto::tools::CallsFlags flags;
   CLI::App* calls = app.add_subcommand(
-      "calls", "Two-party calls: both legs allocate, and send to each other relay to relay");
+      "calls",
+      "Two-party calls over kernel sockets: both legs allocate, and send to each other through the "
+      "relay");
   sotto::tools::AddCalls(*calls, options, flags);
   std::function<int()> chosen = [&] { return sotto::tools::Calls(options, flags); };
 #ifdef SOTTO_SIGNALING

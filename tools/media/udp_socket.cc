@@ -30,7 +30,7 @@ class NetnsScope {
     const int there = open(("/run/netns/" + name).c_str(), O_RDONLY | O_CLOEXEC);
     if (there < 0) {
       status_ = absl::InvalidArgumentError(
-          fmt::format("there is no network namespace \"{}\" ({}); list them with: ip netns", name,
+          fmt::format("there is no network namespace \"{}\" ({}); ip netns lists them", name,
                       std::strerror(errno)));
     } else if (setns(there, CLONE_NEWNET) != 0) {
       status_ = absl::PermissionDeniedError(
@@ -109,7 +109,7 @@ absl::StatusOr<UdpSocket> UdpSocket::Open(const IpAddress& local, const std::str
   result.fd_ = socket(address.any.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (result.fd_ < 0) {
     return absl::UnavailableError(
-        fmt::format("can't open a UDP socket ({}); each call takes two: raise `ulimit -n`",
+        fmt::format("can't open a UDP socket ({}); each call needs two: raise `ulimit -n`",
                     std::strerror(errno)));
   }
   const int on = 1;
@@ -123,8 +123,7 @@ absl::StatusOr<UdpSocket> UdpSocket::Open(const IpAddress& local, const std::str
   SetBuffer(result.fd_, SO_SNDBUFFORCE, SO_SNDBUF);
   if (setsockopt(result.fd_, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on)) != 0) {
     return absl::UnavailableError(
-        fmt::format("the kernel gives no receive timestamps ({}); a Linux kernel is needed",
-                    std::strerror(errno)));
+        fmt::format("the kernel does not provide receive timestamps ({})", std::strerror(errno)));
   }
   if (bind(result.fd_, &address.any, address.size) != 0) {
     return absl::InvalidArgumentError(fmt::format(

@@ -181,8 +181,9 @@ asio::awaitable<int> Block(Session& session, std::string account, bool blocked) 
 asio::awaitable<int> RevokeSerial(Session& session, std::string serial) {
   const auto bytes = FromHex(serial);
   if (!bytes.ok() || bytes->size() != sizeof(TokenSerial)) {
-    co_return Fail(session.log(), absl::InvalidArgumentError(
-                                      "--serial takes the 32 digits that issue-tokens said"));
+    co_return Fail(session.log(),
+                   absl::InvalidArgumentError("--serial must be the 32 hexadecimal digits that "
+                                              "issue-tokens printed"));
   }
   uint32_t epoch = EpochAt(session.ServerUnixS());
   for (const auto& [of, invitations] : session.state().state().issued) {
@@ -230,7 +231,8 @@ asio::awaitable<int> RemoveDevice(Session& session, std::string device) {
   const auto bytes = FromHex(device);
   if (!bytes.ok() || bytes->size() != 16) {
     co_return Fail(session.log(), absl::InvalidArgumentError(
-                                      "a device is named by the 32 digits that register said"));
+                                      "the device must be the 32 hexadecimal digits that register "
+                                      "printed"));
   }
   api::ClientFrame frame;
   frame.mutable_remove_device()->set_device(*bytes);
@@ -249,8 +251,8 @@ absl::StatusOr<size_t> TakeInvitation(StateFile& state, const e2e::Invitation& i
     const auto known = changed.contacts.find(invitation.account());
     if (known != changed.contacts.end() && known->second.keys != keys) {
       return absl::FailedPreconditionError(fmt::format(
-          "{0} is known under other keys; ask {0} in person which are right, and take the old ones "
-          "out of the state file",
+          "{0} is already known with other keys; ask {0} in person which are right, and remove the "
+          "old ones from the state file",
           invitation.account()));
     }
     Contact& contact = changed.contacts[invitation.account()];

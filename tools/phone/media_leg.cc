@@ -53,7 +53,8 @@ absl::StatusOr<TransportAddress> MediaLeg::RelayOf(const api::IceServer& server)
     if (auto address = ReadTurnUrl(server.urls(static_cast<int>(i)))) return *address;
   }
   return absl::InvalidArgumentError(
-      "the server names no relay by address over UDP, such as turn:192.0.2.10:3478?transport=udp");
+      "the server names no relay that has an IP address and uses UDP, such as "
+      "turn:192.0.2.10:3478?transport=udp");
 }
 
 absl::StatusOr<std::unique_ptr<MediaLeg>> MediaLeg::Open(asio::io_context& io,

@@ -84,7 +84,7 @@ absl::StatusOr<std::string> PhoneCall::FindToken(const CallOptions& options) {
     auto token = FromHex(options.token);
     if (!token.ok() || token->size() != kTokenSize) {
       return absl::InvalidArgumentError(
-          fmt::format("--token takes auto, none or {} hexadecimal digits", 2 * kTokenSize));
+          fmt::format("--token must be auto, none or {} hexadecimal digits", 2 * kTokenSize));
     }
     return token;
   }
@@ -161,10 +161,11 @@ asio::awaitable<absl::Status> PhoneCall::AskToPlace() {
   const auto answer = co_await session_.Ask(place_);
   if (!answer.ok()) co_return answer.status();
   const api::CallPlaced& placed = answer->call_placed();
-  if (placed.call().size() != 16) co_return absl::InternalError("the server names no call");
+  if (placed.call().size() != 16)
+    co_return absl::InternalError("the server's answer has no call id");
   const bool again = !call_.empty();
   if (again && placed.call() != call_) {
-    co_return absl::InternalError("the server takes a call placed again for another call");
+    co_return absl::InternalError("the server treats a repeated PlaceCall as another call");
   }
   call_ = placed.call();
   session_.log().Write("placed",
@@ -265,7 +266,7 @@ absl::Status PhoneCall::StartMedia(const e2e::Media& peer) {
   const auto share = ReadKey(peer.secret_share(), "the other side's secret share");
   if (!share.ok()) {
     return absl::FailedPreconditionError(
-        fmt::format("{}: it is a client with DTLS, and this one speaks without",
+        fmt::format("{}: the other side uses DTLS, which sotto-phone does not support",
                     std::string(share.status().message())));
   }
   auto cipher = MediaCipher::Make(side_, share_, *share, offer_hash_);
@@ -414,7 +415,7 @@ asio::awaitable<void> PhoneCall::OnNews(MediaLeg::News news) {
 asio::awaitable<void> PhoneCall::OnDeadline() {
   deadline_ = Clock::time_point::max();
   if (step_ == Step::kLeaving) {
-    Fail(absl::DeadlineExceededError("the server doesn't say that the call has ended"));
+    Fail(absl::DeadlineExceededError("the server did not confirm that the call ended"));
     End("unknown");
   } else if (side_ == CallSide::kRecipient && step_ == Step::kRinging) {
     if (auto status = co_await Accept(); !status.ok()) {

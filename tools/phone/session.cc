@@ -57,7 +57,7 @@ absl::StatusOr<std::string> Session::FindIdentity() const {
       !options_.identity.empty() + !options_.identity_file.empty() + !options_.development.empty();
   if (given != 1) {
     return absl::InvalidArgumentError(
-        "say who you are, in one way: --identity JWT, --identity-file FILE or --development NAME");
+        "give exactly one identity: --identity JWT, --identity-file FILE or --development NAME");
   }
   if (!options_.development.empty()) {
     auto identities = FetchDevelopmentIdentities(endpoint_, options_.tls, {options_.development});
@@ -102,11 +102,13 @@ asio::awaitable<absl::Status> Session::Open() {
   if (ended_) co_return *ended_;
 
   const std::string& account = welcome().account();
-  if (!IsAccountName(account)) co_return absl::InternalError("the server names no account");
+  if (!IsAccountName(account))
+    co_return absl::InternalError("the server's Welcome names no account");
   const std::string& known = state_.state().account;
   if (!known.empty() && known != account) {
     co_return absl::FailedPreconditionError(
-        fmt::format("the state file {} is of {}, and this identity of {}; give another --state",
+        fmt::format("the state file {} belongs to {}, but the identity belongs to {}; give another "
+                    "--state",
                     options_.state, known, account));
   }
   if (known.empty()) {

@@ -63,14 +63,14 @@ uint32_t EpochOf(const std::string& text) {
   uint32_t epoch = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), epoch);
   if (error != std::errc() || end != text.data() + text.size()) {
-    throw std::invalid_argument(fmt::format("\"{}\" is no epoch", text));
+    throw std::invalid_argument(fmt::format("\"{}\" is not an epoch", text));
   }
   return epoch;
 }
 
 PhoneState Read(const json& from) {
   if (from.at("version").get<int>() != kVersion) {
-    throw std::invalid_argument("it is of another version of sotto-phone");
+    throw std::invalid_argument("it was written by another version of sotto-phone");
   }
   PhoneState state;
   state.account = from.at("account").get<std::string>();
@@ -89,7 +89,7 @@ PhoneState Read(const json& from) {
     Get(entry, "sign", contact.keys.sign);
     for (const auto& token : entry.at("tokens")) {
       auto bytes = FromHex(token.get<std::string>());
-      if (!bytes.ok() || !ReadToken(*bytes)) throw std::invalid_argument("a token isn't one");
+      if (!bytes.ok() || !ReadToken(*bytes)) throw std::invalid_argument("a token is not valid");
       contact.tokens.push_back(*std::move(bytes));
     }
     state.contacts[name] = std::move(contact);
@@ -111,11 +111,11 @@ absl::StatusOr<PhoneState> ReadFile(const std::string& path) {
   struct stat about;
   if (file.fd() < 0 || fstat(file.fd(), &about) != 0) return Errno("open", path);
   if (!S_ISREG(about.st_mode) || static_cast<size_t>(about.st_size) > kMaxFileSize) {
-    return absl::FailedPreconditionError(fmt::format("{} is no state file", path));
+    return absl::FailedPreconditionError(fmt::format("{} is not a state file", path));
   }
   if ((about.st_mode & 077) != 0) {
-    return absl::FailedPreconditionError(fmt::format(
-        "others may read the secrets in {}; make it yours alone with: chmod 600", path));
+    return absl::FailedPreconditionError(
+        fmt::format("other users can read the secrets in {}; run chmod 600 on it", path));
   }
   std::string text(static_cast<size_t>(about.st_size), '\0');
   size_t have = 0;
@@ -127,7 +127,7 @@ absl::StatusOr<PhoneState> ReadFile(const std::string& path) {
   auto state = PhoneState::FromJson(text);
   if (!state.ok()) {
     return absl::FailedPreconditionError(
-        fmt::format("{} is no state file: {}", path, std::string(state.status().message())));
+        fmt::format("{} is not a state file: {}", path, std::string(state.status().message())));
   }
   return state;
 }
@@ -242,7 +242,7 @@ absl::Status StateFile::Create(const std::string& path, const PhoneState& state)
   struct stat about;
   if (lstat(path.c_str(), &about) == 0) {
     return absl::AlreadyExistsError(fmt::format(
-        "{} exists, and may hold the only copy of an account; name another file", path));
+        "{} already exists and may contain the only copy of an account; name another file", path));
   }
   return WriteFile(path, state);
 }

@@ -55,8 +55,8 @@ absl::StatusOr<SealedBody> Seal(std::string_view context, const std::string& con
   const auto size =
       std::find_if(kBodySizes.begin(), kBodySizes.end(), [&](size_t s) { return s >= least; });
   if (size == kBodySizes.end()) {
-    return absl::ResourceExhaustedError(
-        fmt::format("a body of {} bytes is too large; {} is the most", least, kBodySizes.back()));
+    return absl::ResourceExhaustedError(fmt::format(
+        "a body of {} bytes is too large; must be at most {}", least, kBodySizes.back()));
   }
   std::string padded(*size - crypto_box_SEALBYTES, '\0');
   StoreBe32(reinterpret_cast<uint8_t*>(padded.data()), static_cast<uint32_t>(plain.size()));
@@ -66,7 +66,7 @@ absl::StatusOr<SealedBody> Seal(std::string_view context, const std::string& con
   sealed.bytes.resize(*size);
   if (crypto_box_seal(reinterpret_cast<uint8_t*>(sealed.bytes.data()), AsBytes(padded).data(),
                       padded.size(), box.data()) != 0) {
-    return Wrong("the other side's X25519 key is not one that anything can be sealed to");
+    return Wrong("the other side's X25519 key is not valid");
   }
   sealed.hash = Blake2b(AsBytes(sealed.bytes));
   return sealed;
@@ -74,23 +74,24 @@ absl::StatusOr<SealedBody> Seal(std::string_view context, const std::string& con
 
 absl::StatusOr<e2e::Signed> Unseal(std::string_view sealed, const BoxKeyPair& box) {
   if (!IsBodySize(sealed.size())) {
-    return Wrong(fmt::format("a body of {} bytes has none of the sizes of bodies", sealed.size()));
+    return Wrong(
+        fmt::format("a body of {} bytes does not have one of the allowed sizes", sealed.size()));
   }
   std::string padded(sealed.size() - crypto_box_SEALBYTES, '\0');
   auto* bytes = reinterpret_cast<uint8_t*>(padded.data());
   if (crypto_box_seal_open(bytes, AsBytes(sealed).data(), sealed.size(), box.public_key.data(),
                            box.secret_key.data()) != 0) {
-    return Wrong("the body isn't sealed to this key, or was changed");
+    return Wrong("the body was not sealed to this key, or was altered");
   }
   const size_t size = LoadBe32(bytes);
   if (size > padded.size() - 4) return Wrong("the body's length passes its end");
   const auto end = padded.begin() + 4 + static_cast<ptrdiff_t>(size);
   if (std::any_of(end, padded.end(), [](char c) { return c != 0; })) {
-    return Wrong("the body's padding isn't zero");
+    return Wrong("the body's padding is not zero");
   }
   e2e::Signed message;
   if (!message.ParseFromArray(bytes + 4, static_cast<int>(size))) {
-    return Wrong("the body's plaintext isn't a Signed message");
+    return Wrong("the body's plaintext is not a Signed message");
   }
   return message;
 }
@@ -101,7 +102,7 @@ absl::Status Verify(const e2e::Signed& message, std::string_view context, const 
   if (message.signature().size() != crypto_sign_BYTES ||
       crypto_sign_verify_detached(AsBytes(message.signature()).data(), AsBytes(signed_part).data(),
                                   signed_part.size(), signer.data()) != 0) {
-    return Wrong("the body isn't signed by the key that it must be signed by");
+    return Wrong("the body was not signed with the expected key");
   }
   return absl::OkStatus();
 }
@@ -109,7 +110,7 @@ absl::Status Verify(const e2e::Signed& message, std::string_view context, const 
 absl::Status CheckParties(std::string_view has_caller, std::string_view has_recipient,
                           std::string_view caller, std::string_view recipient) {
   if (has_caller != caller || has_recipient != recipient) {
-    return Wrong("the body names other parties than the server does");
+    return Wrong("the body names other parties than the server");
   }
   return absl::OkStatus();
 }
@@ -126,11 +127,12 @@ bool AllOf(std::string_view text, size_t least, size_t most, std::string_view ot
 
 absl::Status CheckCodec(const e2e::Codec& codec) {
   if (codec.payload_type() > 127) return Wrong("a codec's payload type is above 127");
-  if (!AllOf(codec.name(), 1, 16, "-")) return Wrong("a codec's name isn't one");
-  if (!AllOf(codec.parameters(), 0, 256, "=;.+/-")) return Wrong("a codec's parameters aren't any");
+  if (!AllOf(codec.name(), 1, 16, "-")) return Wrong("a codec's name is not valid");
+  if (!AllOf(codec.parameters(), 0, 256, "=;.+/-"))
+    return Wrong("a codec's parameters are not valid");
   if (codec.feedback_size() > kMaxFeedback) return Wrong("a codec has too many kinds of feedback");
   for (const std::string& feedback : codec.feedback()) {
-    if (!AllOf(feedback, 1, 32, " -", false)) return Wrong("a codec's feedback isn't any");
+    if (!AllOf(feedback, 1, 32, " -", false)) return Wrong("a codec's feedback is not valid");
   }
   return absl::OkStatus();
 }
@@ -162,14 +164,14 @@ absl::StatusOr<e2e::Offer> OpenOffer(std::string_view sealed, const BoxKeyPair& 
   const auto message = Unseal(sealed, recipient_box);
   if (!message.ok()) return message.status();
   e2e::Offer offer;
-  if (!offer.ParseFromString(message->content())) return Wrong("the body isn't an Offer");
+  if (!offer.ParseFromString(message->content())) return Wrong("the body is not an Offer");
   const auto signer = ReadKey(offer.caller_sign(), "the offer's caller_sign");
   if (!signer.ok()) return signer.status();
   if (auto status = Verify(*message, kOfferContext, *signer); !status.ok()) return status;
   const auto caller_box = ReadKey(offer.caller_box(), "the offer's caller_box");
   if (!caller_box.ok()) return caller_box.status();
   if (contact && (contact->sign != *signer || contact->box != *caller_box)) {
-    return Wrong("the offer comes under other keys than the contact's");
+    return Wrong("the offer uses other keys than the contact's");
   }
   if (auto box = ReadKey(offer.box(), "the offer's box"); !box.ok()) return box.status();
   if (auto status = CheckParties(offer.caller(), offer.recipient(), caller, recipient);
@@ -190,7 +192,7 @@ absl::StatusOr<e2e::Answer> OpenAnswer(std::string_view sealed, const BoxKeyPair
   if (!message.ok()) return message.status();
   if (auto status = Verify(*message, kAnswerContext, recipient_sign); !status.ok()) return status;
   e2e::Answer answer;
-  if (!answer.ParseFromString(message->content())) return Wrong("the body isn't an Answer");
+  if (!answer.ParseFromString(message->content())) return Wrong("the body is not an Answer");
   if (answer.offer_hash() != AsString(offer_hash)) return Wrong("the answer is to another offer");
   if (auto status = CheckParties(answer.caller(), answer.recipient(), caller, recipient);
       !status.ok()) {
@@ -210,16 +212,17 @@ absl::StatusOr<e2e::Candidates> OpenCandidates(std::string_view sealed, const Bo
   if (!message.ok()) return message.status();
   if (auto status = Verify(*message, kCandidatesContext, peer_sign); !status.ok()) return status;
   e2e::Candidates candidates;
-  if (!candidates.ParseFromString(message->content())) return Wrong("the body isn't Candidates");
+  if (!candidates.ParseFromString(message->content()))
+    return Wrong("the body is not a Candidates message");
   if (candidates.offer_hash() != AsString(offer_hash)) {
-    return Wrong("the candidates are of another call");
+    return Wrong("the candidates belong to another call");
   }
   if (candidates.candidates_size() > kMaxCandidates) return Wrong("there are too many candidates");
   for (const std::string& candidate : candidates.candidates()) {
     if (candidate.size() > kMaxCandidateSize ||
         std::any_of(candidate.begin(), candidate.end(),
                     [](char c) { return c < ' ' || c > '~'; })) {
-      return Wrong("a candidate isn't a line of ASCII");
+      return Wrong("a candidate is not a line of ASCII");
     }
   }
   return candidates;
@@ -229,22 +232,22 @@ absl::Status CheckMedia(const e2e::Media& media) {
   // WebRTC clients have ICE and DTLS, clients without DTLS neither; a field that is there must be
   // well-formed in either.
   if (!media.ice_ufrag().empty() && !AllOf(media.ice_ufrag(), 4, 256, "+/")) {
-    return Wrong("the ICE user fragment isn't one");
+    return Wrong("the ICE user fragment is not valid");
   }
   if (!media.ice_pwd().empty() && !AllOf(media.ice_pwd(), 22, 256, "+/")) {
-    return Wrong("the ICE password isn't one");
+    return Wrong("the ICE password is not valid");
   }
   if (!media.dtls_sha256().empty() && media.dtls_sha256().size() != 32) {
-    return Wrong("the DTLS fingerprint hasn't 32 bytes");
+    return Wrong("the DTLS fingerprint does not have 32 bytes");
   }
   if (!media.secret_share().empty() && media.secret_share().size() != 32) {
-    return Wrong("the secret share hasn't 32 bytes");
+    return Wrong("the secret share does not have 32 bytes");
   }
   if (media.streams_size() > kMaxStreams) return Wrong("there are too many streams");
   for (const e2e::Stream& stream : media.streams()) {
     if (!e2e::Stream::Kind_IsValid(stream.kind()) ||
         stream.kind() == e2e::Stream::KIND_UNSPECIFIED) {
-      return Wrong("a stream is of no known kind");
+      return Wrong("a stream is of an unknown kind");
     }
     if (stream.codecs_size() > kMaxCodecs) return Wrong("a stream has too many codecs");
     for (const e2e::Codec& codec : stream.codecs()) {
@@ -257,7 +260,7 @@ absl::Status CheckMedia(const e2e::Media& media) {
       if (!e2e::HeaderExtension::Kind_IsValid(extension.kind()) ||
           extension.kind() == e2e::HeaderExtension::KIND_UNSPECIFIED || extension.id() < 1 ||
           extension.id() > 14) {
-        return Wrong("a stream's header extension isn't one");
+        return Wrong("a stream's header extension is not valid");
       }
     }
   }
@@ -274,7 +277,7 @@ absl::Status CheckInvitation(const e2e::Invitation& invitation) {
     return Wrong(fmt::format("the invitation has more than {} tokens", kMaxTokens));
   }
   for (const std::string& token : invitation.tokens()) {
-    if (!ReadToken(token)) return Wrong("a token of the invitation isn't one");
+    if (!ReadToken(token)) return Wrong("a token of the invitation is not valid");
   }
   return absl::OkStatus();
 }
@@ -291,7 +294,8 @@ absl::StatusOr<e2e::Invitation> ReadInvitation(std::string_view link) {
   const auto bytes = FromBase64Url(link);
   e2e::Invitation invitation;
   if (!bytes.ok() || bytes->empty() || !invitation.ParseFromString(*bytes)) {
-    return Wrong("the link holds no invitation: it must be what issue-tokens printed, whole");
+    return Wrong(
+        "the link contains no invitation; use the complete link that issue-tokens printed");
   }
   if (auto status = CheckInvitation(invitation); !status.ok()) return status;
   return invitation;

@@ -71,7 +71,8 @@ absl::Status Client::OnFrame(std::string_view bytes, uint64_t now_ms) {
   if (frame.body_case() == api::ServerFrame::kWelcome) return OnWelcome(frame, now_ms);
   if (phase_ != Phase::kReady) return Malformed("a frame before Welcome");
 
-  if (frame.ack() > sent_seq_) return Malformed("an acknowledgement of what was never sent");
+  if (frame.ack() > sent_seq_)
+    return Malformed("an acknowledgement of a frame that was never sent");
   peer_ack_ = std::max(peer_ack_, frame.ack());
   if (frame.body_case() == api::ServerFrame::kPong) {
     UpdateDeadline();
@@ -93,10 +94,11 @@ absl::Status Client::OnFrame(std::string_view bytes, uint64_t now_ms) {
 absl::Status Client::OnWelcome(const api::ServerFrame& frame, uint64_t now_ms) {
   if (phase_ != Phase::kGreeting) return Malformed("a second Welcome");
   const bool resumed = frame.welcome().resumed();
-  if (resumed && welcome_.session().empty()) return Malformed("a session resumed that never was");
-  if (frame.welcome().heartbeat_s() == 0) return Malformed("a heartbeat of no time");
+  if (resumed && welcome_.session().empty())
+    return Malformed("a resumed session that never existed");
+  if (frame.welcome().heartbeat_s() == 0) return Malformed("a heartbeat of 0 seconds");
   if (resumed && frame.ack() > sent_seq_) {
-    return Malformed("an acknowledgement of what was never sent");
+    return Malformed("an acknowledgement of a frame that was never sent");
   }
   phase_ = Phase::kReady;
   welcome_ = frame.welcome();
@@ -151,11 +153,11 @@ void Client::Goodbye(uint64_t now_ms) {
 absl::Status Client::Poll(uint64_t now_ms) {
   if (now_ms < deadline_ms_) return absl::OkStatus();
   if (phase_ == Phase::kGreeting) {
-    return absl::DeadlineExceededError("the server doesn't answer Hello");
+    return absl::DeadlineExceededError("the server does not answer Hello");
   }
   const uint64_t heartbeat_ms = uint64_t{welcome_.heartbeat_s()} * 1000;
   if (now_ms - last_heard_ms_ >= 2 * heartbeat_ms) {
-    return absl::DeadlineExceededError("nothing has come from the server for two heartbeats");
+    return absl::DeadlineExceededError("no frame arrived from the server for two heartbeats");
   }
   if (now_ms - last_sent_ms_ >= heartbeat_ms / 2) SendPing(now_ms);
   UpdateDeadline();

@@ -48,32 +48,33 @@ struct Ending {
 
 Ending EndingOf(uint16_t close_code, std::string_view reason) {
   const auto because = [&](std::string_view what) {
-    return reason.empty() ? std::string(what) : fmt::format("{} (it says: {})", what, reason);
+    return reason.empty() ? std::string(what)
+                          : fmt::format("{} (the server says: {})", what, reason);
   };
   switch (close_code) {
     case 1000:
       return {absl::OkStatus(), true};
     case 4400:
-      return {absl::InternalError(because("the server took a frame for no frame of this protocol")),
-              true};
+      return {absl::InternalError(because("the server rejected a frame as not valid")), true};
     case 4401:
       return {absl::UnauthenticatedError(
-                  because("the server doesn't take this identity, or it has expired; get another")),
+                  because("the server rejected the identity, or it has expired; get a new one")),
               true};
     case 4403:
       return {absl::PermissionDeniedError("the operator of the server blocks this account"), true};
     case 4409:
       return {absl::AlreadyExistsError(
-                  because("the same device connected again; use one state file in one place")),
+                  because("the same device connected again; don't use one state file in two "
+                          "places")),
               true};
     case 4410:
       return {absl::PermissionDeniedError(
                   because("this device was removed by another one of the account")),
               true};
     case 4429:
-      return {
-          absl::ResourceExhaustedError(because("the server has too much to do with this client")),
-          false, true};
+      return {absl::ResourceExhaustedError(because("the server refused this client because of a "
+                                                   "limit")),
+              false, true};
     default:
       return {absl::UnavailableError(
                   because(fmt::format("the server closed the connection with {}", close_code))),
@@ -245,7 +246,8 @@ class Connection::Impl : public std::enable_shared_from_this<Impl> {
     }
     if (response[beast::http::field::sec_websocket_protocol] != kSubprotocol) {
       co_return Ending{
-          absl::FailedPreconditionError(fmt::format("{} doesn't speak {}; is it a sotto-signald?",
+          absl::FailedPreconditionError(fmt::format("{} does not support {}; is it "
+                                                    "sotto-signald?",
                                                     endpoint.authority(), kSubprotocol)),
           true};
     }
@@ -273,7 +275,8 @@ class Connection::Impl : public std::enable_shared_from_this<Impl> {
       const std::string_view bytes(static_cast<const char*>(data.data()), data.size());
       if (!stream_->got_binary()) {
         co_return Ending{
-            absl::InternalError("the server sent a text frame; it must speak sotto.v1"), true};
+            absl::InternalError("the server sent a text frame, which sotto.v1 does not allow"),
+            true};
       }
       listener_->OnFrame(true, bytes);
       if (auto status = client_.OnFrame(bytes, SteadyMs()); !status.ok()) {

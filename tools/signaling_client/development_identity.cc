@@ -31,8 +31,8 @@ absl::Status Unexpected(const Endpoint& endpoint, const http::response<http::str
       fmt::format("{} answers {} with {}", endpoint.authority(), kTarget, answer.result_int());
   if (answer.result() == http::status::not_found) {
     return absl::NotFoundError(fmt::format(
-        "{}: it issues no identities for development; give --identity, or set [identity] "
-        "development = true there",
+        "{}: the server does not issue development identities; give --identity, or set [identity] "
+        "development = true on the server",
         what));
   }
   return absl::UnavailableError(fmt::format("{}; its log says why", what));
@@ -103,7 +103,7 @@ absl::StatusOr<std::vector<std::string>> FetchDevelopmentIdentities(
   asio::io_context io(1);
   ssl::context context(ssl::context::tls_client);
   if (auto status = SetUpTls(context, tls); !status.ok()) return status;
-  Identities result = absl::InternalError("the identities were not fetched");
+  Identities result = absl::InternalError("failed to fetch identities");
   asio::co_spawn(io, Fetch(io, context, endpoint, tls, accounts, result), asio::detached);
   io.run();
   return result;

@@ -11,7 +11,9 @@ namespace {
 
 absl::Status Wrong(std::string_view url) {
   return absl::InvalidArgumentError(
-      fmt::format("\"{}\" is no signaling server; it looks like wss://example.org:8443/v1", url));
+      fmt::format("\"{}\" is not the URL of a signaling server; must be such as "
+                  "wss://example.org:8443/v1",
+                  url));
 }
 
 bool IsHost(std::string_view host, bool bracketed) {

@@ -40,8 +40,8 @@ absl::StatusOr<IdentityMinter> IdentityMinter::Load(const std::string& pem_file)
       EVP_PKEY_get_group_name(key->pkey, group, sizeof(group), &size) != 1 ||
       std::string_view(group) != "prime256v1") {
     return absl::InvalidArgumentError(fmt::format(
-        "{} holds no P-256 private key; make one with: openssl ecparam -name prime256v1 -genkey "
-        "-noout",
+        "{} contains no P-256 private key; create one with: openssl ecparam -name prime256v1 "
+        "-genkey -noout",
         pem_file));
   }
   return IdentityMinter(std::move(key));

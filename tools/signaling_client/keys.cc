@@ -84,7 +84,7 @@ absl::StatusOr<Key> ReadKey(std::string_view bytes, std::string_view what) {
   Key key;
   if (bytes.size() != key.size()) {
     return absl::InvalidArgumentError(
-        fmt::format("{} has {} bytes, and must have {}", what, bytes.size(), key.size()));
+        fmt::format("{} has {} bytes; must have {}", what, bytes.size(), key.size()));
   }
   std::copy(bytes.begin(), bytes.end(), key.begin());
   return key;
@@ -117,7 +117,7 @@ absl::StatusOr<std::string> FromHex(std::string_view hex) {
                      nullptr, &size, &end) != 0 ||
       end != hex.data() + hex.size() || size * 2 != hex.size()) {
     return absl::InvalidArgumentError(
-        "that isn't hexadecimal; it takes an even number of digits and the letters a to f");
+        "not hexadecimal; must be an even number of digits 0 to 9 and letters a to f");
   }
   return bytes;
 }
@@ -136,7 +136,7 @@ absl::StatusOr<std::string> FromBase64Url(std::string_view text) {
   if (sodium_base642bin(reinterpret_cast<uint8_t*>(bytes.data()), bytes.size(), text.data(),
                         text.size(), nullptr, &size, &end, kBase64Url) != 0 ||
       end != text.data() + text.size()) {
-    return absl::InvalidArgumentError("that isn't base64url without padding");
+    return absl::InvalidArgumentError("not base64url without padding");
   }
   bytes.resize(size);
   return bytes;

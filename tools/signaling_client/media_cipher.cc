@@ -35,7 +35,7 @@ absl::StatusOr<MediaCipher> MediaCipher::Make(CallSide side, const BoxKeyPair& o
                                               const Hash& offer_hash) {
   Key secret;
   if (crypto_scalarmult(secret.data(), own.secret_key.data(), peer.data()) != 0) {
-    return absl::InvalidArgumentError("the other side's secret share makes no secret");
+    return absl::InvalidArgumentError("the other side's secret share is not valid");
   }
   const CallSide other = side == CallSide::kCaller ? CallSide::kRecipient : CallSide::kCaller;
   MediaCipher cipher;

@@ -14,12 +14,12 @@ namespace sotto::tools {
 absl::StatusOr<OpenedNotice> OpenNotice(std::string_view sealed, const BoxKeyPair& device) {
   std::array<uint8_t, kSealedNoticeSize - crypto_box_SEALBYTES> plain;
   if (sealed.size() != kSealedNoticeSize) {
-    return absl::InvalidArgumentError(
-        fmt::format("a notice has {} bytes, not {}", kSealedNoticeSize, sealed.size()));
+    return absl::InvalidArgumentError(fmt::format("a notice must have {} bytes, but this has {}",
+                                                  kSealedNoticeSize, sealed.size()));
   }
   if (crypto_box_seal_open(plain.data(), AsBytes(sealed).data(), sealed.size(),
                            device.public_key.data(), device.secret_key.data()) != 0) {
-    return absl::InvalidArgumentError("the notice isn't sealed to this device, or was changed");
+    return absl::InvalidArgumentError("the notice was not sealed to this device, or was altered");
   }
   ByteReader reader(plain);
   uint8_t version = 0, kind = 0, caller_size = 0;
@@ -37,14 +37,14 @@ absl::StatusOr<OpenedNotice> OpenNotice(std::string_view sealed, const BoxKeyPai
       caller_size > caller.size() ||
       !std::all_of(caller.begin() + caller_size, caller.end(), is_zero) ||
       !std::all_of(zeros.begin(), zeros.end(), is_zero)) {
-    return absl::InvalidArgumentError("the notice isn't formed as version 1 of notices is");
+    return absl::InvalidArgumentError("the notice is not a valid notice of version 1");
   }
   notice.kind = static_cast<OpenedNotice::Kind>(kind);
   notice.caller = AsString(caller.first(caller_size));
   if ((notice.kind == OpenedNotice::Kind::kMore) != notice.caller.empty() ||
       (!notice.caller.empty() && !IsAccountName(notice.caller))) {
     return absl::InvalidArgumentError(
-        "the notice names no account where it must, or one otherwise");
+        "the notice names an account where it must not, or names none where it must");
   }
   return notice;
 }

@@ -26,9 +26,10 @@ absl::Status SetUpTls(ssl::context& context, const TlsOptions& options) {
     context.load_verify_file(options.ca_file, error);
   }
   if (error) {
-    return absl::InvalidArgumentError(fmt::format(
-        "can't read certificates from {} ({}); it must be a PEM file",
-        options.ca_file.empty() ? "this machine's store" : options.ca_file, error.message()));
+    return absl::InvalidArgumentError(
+        fmt::format("can't read certificates from {} ({}); must be a PEM file",
+                    options.ca_file.empty() ? "this machine's certificate store" : options.ca_file,
+                    error.message()));
   }
   return absl::OkStatus();
 }
@@ -40,7 +41,7 @@ absl::Status ConnectionFailure(const Endpoint& endpoint, std::string_view doing,
       ERR_GET_REASON(static_cast<unsigned long>(error.value())) == SSL_R_CERTIFICATE_VERIFY_FAILED;
   if (untrusted) {
     return absl::UnauthenticatedError(
-        fmt::format("{} shows a certificate that can't be trusted ({}); name its CA with --ca",
+        fmt::format("{} has a certificate that is not trusted ({}); name its CA with --ca",
                     endpoint.authority(), error.message()));
   }
   return absl::UnavailableError(
@@ -54,7 +55,7 @@ absl::StatusOr<asio::ip::tcp::resolver::results_type> Resolve(asio::io_context& 
   boost::system::error_code error;
   auto addresses = resolver.resolve(endpoint.host, std::to_string(endpoint.port), error);
   if (error) {
-    return absl::UnavailableError(fmt::format("\"{}\" has no address ({}); check the server's name",
+    return absl::UnavailableError(fmt::format("can't resolve \"{}\" ({}); check the server's name",
                                               endpoint.host, error.message()));
   }
   return addresses;

@@ -68,8 +68,8 @@ void AddNumber(CLI::App& app, const std::string& name, const std::string& kind, 
             number > most) {
           Refuse(Spoken(name),
                  most == UINT64_MAX
-                     ? fmt::format("\"{}\" is no number from {} on", text, least)
-                     : fmt::format("\"{}\" is no number from {} to {}", text, least, most));
+                     ? fmt::format("\"{}\" is not a number; must be at least {}", text, least)
+                     : fmt::format("\"{}\" is not a number from {} to {}", text, least, most));
         }
         set(number);
       },
@@ -99,7 +99,8 @@ void AddChoice(CLI::App& app, const std::string& name, const std::vector<std::st
       app, name, kind,
       [=](const std::string& text) {
         if (std::ranges::find(words, text) == words.end()) {
-          Refuse(Spoken(name), fmt::format("\"{}\" is none of {}", text, fmt::join(words, ", ")));
+          Refuse(Spoken(name),
+                 fmt::format("\"{}\" is not one of {}", text, fmt::join(words, ", ")));
         }
         set(text);
       },

@@ -72,7 +72,7 @@ class Commands {
 };
 
 constexpr const char* kRelayHeading = "Relay";
-constexpr const char* kAccessHeading = "Who may use the relay";
+constexpr const char* kAccessHeading = "Access to the relay";
 constexpr const char* kDaemonHeading = "Daemons";
 constexpr const char* kSignalingHeading = "Signaling";
 

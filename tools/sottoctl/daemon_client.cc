@@ -56,13 +56,13 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(const Daem
     const size_t length = target.address.size() - kUnix.size();
     if (length == 0 || length >= sizeof(sockaddr_un::sun_path)) {
       return absl::InvalidArgumentError(
-          fmt::format("\"{}\" names no Unix socket: unix:/PATH, of 1 to {} characters",
+          fmt::format("\"{}\" is not a Unix socket; must be unix:/PATH, of 1 to {} characters",
                       target.address, sizeof(sockaddr_un::sun_path) - 1));
     }
     if (given != 0) {
       return absl::InvalidArgumentError(
-          "--ca, --cert and --key are for --target HOST:PORT; file permissions guard a Unix "
-          "socket");
+          "--ca, --cert and --key only apply to --target HOST:PORT; a Unix socket is guarded by "
+          "file permissions");
     }
     return grpc::InsecureChannelCredentials();
   }
@@ -70,11 +70,11 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(const Daem
   if (colon == std::string::npos || colon == 0 || colon + 1 == target.address.size() ||
       target.address.find('/') != std::string::npos) {
     return absl::InvalidArgumentError(
-        fmt::format("\"{}\" is no target: unix:/PATH or HOST:PORT", target.address));
+        fmt::format("\"{}\" is not a target; must be unix:/PATH or HOST:PORT", target.address));
   }
   if (given != 3) {
     return absl::InvalidArgumentError(fmt::format(
-        "{} is reached over mutual TLS: give --ca, --cert and --key, or a Unix socket as target",
+        "{} needs mutual TLS: give --ca, --cert and --key, or use a Unix socket as target",
         target.address));
   }
   grpc::SslCredentialsOptions tls;
@@ -97,8 +97,8 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(const Daem
 std::string OwnerSentence(const std::string& path) {
   struct stat file;
   if (stat(path.c_str(), &file) != 0) {
-    return "this user may not look into its folder; run this as root, or as a member of the "
-           "folder's group";
+    return "this user can't search its folder; run this as root, or as a member of the folder's "
+           "group";
   }
   const passwd* user = getpwuid(file.st_uid);
   const group* owners = getgrgid(file.st_gid);
@@ -122,22 +122,22 @@ std::string UnixTrouble(const DaemonTarget& target) {
   switch (error) {
     case ENOENT:
       return fmt::format(
-          "there is no socket {}; is {} running, and is that its [admin] socket? (--target names "
+          "there is no socket {}; is {} running, and is this its [admin] socket? (--target names "
           "another)",
           path, target.daemon);
     case EACCES:
     case EPERM:
       return fmt::format("no permission for {}: {}", path, OwnerSentence(path));
     case ECONNREFUSED:
-      return fmt::format("nobody listens at {}; {} has ended: systemctl status {}", path,
+      return fmt::format("nothing listens on {}; {} is not running: see systemctl status {}", path,
                          target.daemon, target.daemon);
     case ENOTSOCK:
-      return fmt::format("{} is no socket", path);
+      return fmt::format("{} is not a socket", path);
     case 0:
-      return fmt::format("{} closed the connection at {}; it is stopping, or has just started",
+      return fmt::format("{} closed the connection on {}; it is stopping, or has just started",
                          target.daemon, path);
     default:
-      return fmt::format("{} can't be reached: {}", path, strerrordesc_np(error));
+      return fmt::format("can't reach {}: {}", path, strerrordesc_np(error));
   }
 }
 
@@ -151,7 +151,7 @@ std::string StatusWords(const grpc::Status& status) {
     }
     return words;
   }
-  return fmt::format("refused with gRPC status {}, and no word more",
+  return fmt::format("refused with gRPC status {} and no message",
                      static_cast<int>(status.error_code()));
 }
 
@@ -289,14 +289,14 @@ absl::Status DaemonClient::Stream(std::string_view method, const google::protobu
   const DaemonTarget& target = state_->target;
   if (malformed) {
     return absl::DataLossError(
-        fmt::format("{} sent what isn't an answer to {}", target.address, method));
+        fmt::format("{} sent an invalid answer to {}", target.address, method));
   }
   if (enough || status.ok()) return absl::OkStatus();
   if (call.stopped()) return absl::CancelledError("interrupted");
   if (call.timed_out()) {
     return absl::UnavailableError(
-        fmt::format("no answer from {} at {} within {} s; --timeout waits longer", target.daemon,
-                    target.address, timeout.count() / 1000.0));
+        fmt::format("no answer from {} at {} within {} s; to wait longer, use --timeout",
+                    target.daemon, target.address, timeout.count() / 1000.0));
   }
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
@@ -305,12 +305,12 @@ absl::Status DaemonClient::Stream(std::string_view method, const google::protobu
       }
       if (target.address.starts_with(kUnix)) return absl::UnavailableError(UnixTrouble(target));
       return absl::UnavailableError(fmt::format(
-          "{} at {} can't be reached; does its [admin] listen there, and do --ca, --cert and "
-          "--key match its tls_cert and tls_ca? {}",
+          "can't reach {} at {}; is that its [admin] listen, and do --ca, --cert and --key match "
+          "its tls_cert and tls_ca? {}",
           target.daemon, target.address, StatusWords(status)));
     case grpc::StatusCode::UNIMPLEMENTED:
       return absl::UnimplementedError(
-          fmt::format("{} doesn't know {}; it isn't {}, or an older one than this sottoctl",
+          fmt::format("{} does not know {}; it is not {}, or is older than this sottoctl",
                       target.address, method, target.daemon));
     default:
       return absl::Status(static_cast<absl::StatusCode>(status.error_code()), StatusWords(status));

@@ -65,7 +65,7 @@ TEST_F(DaemonClientTest, AMissingSocketIsNamed) {
   const Ran ran = Status("unix:" + folder_ + "/none.sock");
   EXPECT_EQ(ran.code, kExitUnreachable);
   EXPECT_EQ(ran.err, "sottoctl: there is no socket " + folder_ +
-                         "/none.sock; is sotto-relayd running, and is that its [admin] socket? "
+                         "/none.sock; is sotto-relayd running, and is this its [admin] socket? "
                          "(--target names another)\n");
   EXPECT_EQ(ran.out, "");
 }
@@ -74,8 +74,8 @@ TEST_F(DaemonClientTest, ADeadSocketSaysThatTheDaemonHasEnded) {
   const std::string path = DeadSocket();
   const Ran ran = Status("unix:" + path);
   EXPECT_EQ(ran.code, kExitUnreachable);
-  EXPECT_EQ(ran.err, "sottoctl: nobody listens at " + path +
-                         "; sotto-relayd has ended: systemctl status sotto-relayd\n");
+  EXPECT_EQ(ran.err, "sottoctl: nothing listens on " + path +
+                         "; sotto-relayd is not running: see systemctl status sotto-relayd\n");
 }
 
 TEST_F(DaemonClientTest, APermissionThatIsMissingNamesTheGroup) {
@@ -121,7 +121,7 @@ TEST_F(DaemonClientTest, TargetsThatAreNoneAreRefused) {
 TEST_F(DaemonClientTest, TcpNeedsAllThreeFiles) {
   EXPECT_THAT(Status("127.0.0.1:1").err, HasSubstr("mutual TLS: give --ca, --cert and --key"));
   EXPECT_THAT(runner_.Run({"status", "--target", "unix:/x", "--ca", "x"}).err,
-              HasSubstr("file permissions guard a Unix socket"));
+              HasSubstr("is guarded by file permissions"));
   const Ran ran = runner_.Run({"status", "--target", "127.0.0.1:1", "--ca", folder_ + "/ca.pem",
                                "--cert", "x", "--key", "x"});
   EXPECT_EQ(ran.code, kExitUsage);
@@ -178,7 +178,7 @@ TEST_F(DaemonClientTest, AnotherDaemonIsTold) {
   const Ran ran = Status(fake.target());
   EXPECT_EQ(ran.code, kExitFailed);
   EXPECT_THAT(ran.err,
-              HasSubstr("doesn't know Admin.GetStatus; it isn't sotto-relayd, or an older"));
+              HasSubstr("does not know Admin.GetStatus; it is not sotto-relayd, or is older"));
 }
 
 TEST_F(DaemonClientTest, ADaemonThatCantForNowIsReached) {
@@ -194,7 +194,7 @@ TEST_F(DaemonClientTest, WhatIsntAnAnswerIsRefused) {
   fake.Stream(kGetStatus, {"\xff\xff\xff"});
   const Ran ran = Status(fake.target());
   EXPECT_EQ(ran.code, kExitFailed);
-  EXPECT_THAT(ran.err, HasSubstr("sent what isn't an answer to Admin.GetStatus"));
+  EXPECT_THAT(ran.err, HasSubstr("sent an invalid answer to Admin.GetStatus"));
 }
 
 TEST_F(DaemonClientTest, AStreamThatBreaksOffIsAFailureAfterWhatCame) {

@@ -19,8 +19,8 @@ absl::StatusOr<std::string> ParseHex(std::string_view text) {
                       : c >= 'A' && c <= 'F' ? c - 'A' + 10
                                              : -1;
     if (digit < 0) {
-      return absl::InvalidArgumentError(fmt::format("\"{}\", character {}, is no hexadecimal digit",
-                                                    Printable(text.substr(i, 1)), i + 1));
+      return absl::InvalidArgumentError(fmt::format(
+          "\"{}\", character {}, is not a hexadecimal digit", Printable(text.substr(i, 1)), i + 1));
     }
     if (high < 0) {
       high = digit;

@@ -74,13 +74,15 @@ void CommandSection(std::string& out, const CLI::App& app, const std::string& pa
 std::string ManPage(const CLI::App& app) {
   std::string out = fmt::format(
       ".TH SOTTOCTL 1 \"\" \"Sotto {}\" \"Sotto\"\n"
-      ".SH NAME\nsottoctl \\- looks at running sotto\\-relayd and sotto\\-signald, and changes "
-      "them\n"
-      ".SH SYNOPSIS\n.B sottoctl\n{}\n"
+      ".SH NAME\n"
+      "sottoctl \\- inspects and controls running sotto\\-relayd and sotto\\-signald\n"
+      ".SH SYNOPSIS\n"
+      ".B sottoctl\n"
+      "{}\n"
       ".SH DESCRIPTION\n"
-      "Speaks with the admin service of a daemon: over its Unix socket, which file permissions "
-      "guard, or over TCP with mutual TLS.\n"
-      "Options of every command may stand before or behind it.\n",
+      "Talks to the admin service of a daemon: over its Unix socket, which is guarded by file "
+      "permissions, or over TCP with mutual TLS.\n"
+      "Options of every command may be given before or after it.\n",
       SOTTO_VERSION, Roff(UsageArguments(app)));
   out += ".SH OPTIONS\n";
   Options(out, NamedOptions(app));
@@ -92,19 +94,39 @@ std::string ManPage(const CLI::App& app) {
   }
   out +=
       ".SH EXIT STATUS\n"
-      ".TP\n.B 0\nDone.\n"
-      ".TP\n.B 1\nRefused, or not done; the reason stands on standard error.\n"
-      ".TP\n.B 2\nThe command line is wrong.\n"
-      ".TP\n.B 3\nThe daemon can't be reached, or gave no answer in time.\n"
-      ".TP\n.B 4\nThere is no such thing.\n"
+      ".TP\n"
+      ".B 0\n"
+      "Success.\n"
+      ".TP\n"
+      ".B 1\n"
+      "Refused or failed; the reason is printed on standard error.\n"
+      ".TP\n"
+      ".B 2\n"
+      "The command line is wrong.\n"
+      ".TP\n"
+      ".B 3\n"
+      "The daemon can't be reached, or did not answer in time.\n"
+      ".TP\n"
+      ".B 4\n"
+      "Not found.\n"
       ".SH ENVIRONMENT\n"
-      ".TP\n.B SOTTO_TARGET\nStands for \\-\\-target.\n"
-      ".TP\n.B SOTTO_SIGNALING_TARGET\nStands for \\-\\-target in what concerns signaling.\n"
-      ".TP\n.B NO_COLOR\nNo colors, whatever its value.\n"
+      ".TP\n"
+      ".B SOTTO_TARGET\n"
+      "Default of \\-\\-target.\n"
+      ".TP\n"
+      ".B SOTTO_SIGNALING_TARGET\n"
+      "Default of \\-\\-target for signaling commands.\n"
+      ".TP\n"
+      ".B NO_COLOR\n"
+      "Disables colors, whatever its value.\n"
       ".SH FILES\n";
   out += fmt::format(
-      ".TP\n.I {}\nWhere sotto\\-relayd is looked for.\n"
-      ".TP\n.I {}\nWhere sotto\\-signald is looked for.\n",
+      ".TP\n"
+      ".I {}\n"
+      "Default socket of sotto\\-relayd.\n"
+      ".TP\n"
+      ".I {}\n"
+      "Default socket of sotto\\-signald.\n",
       Roff(std::string(kRelaySocket).substr(5)), Roff(std::string(kSignalingSocket).substr(5)));
   return out + ".SH SEE ALSO\n.BR sotto\\-relayd (8),\n.BR sotto\\-signald (8)\n";
 }

@@ -28,14 +28,13 @@ TEST_F(OperatorCommands, Users) {
 
   fake_.Answer(kAdmin + "AddUser", relay::v1::AddUserResponse());
   runner_.input = "of my own\nand more\n";
-  EXPECT_EQ(Table({"users", "add", "alice", "--password-stdin"}),
-            "User alice may use the relay.\n");
+  EXPECT_EQ(Table({"users", "add", "alice", "--password-stdin"}), "Added user alice.\n");
   EXPECT_EQ(fake_.Last<relay::v1::AddUserRequest>(kAdmin + "AddUser").password(), "of my own");
   relay::v1::RemoveUserResponse removed;
   removed.set_ended(2);
   fake_.Answer(kAdmin + "RemoveUser", removed);
   EXPECT_EQ(Table({"users", "remove", "alice", "--end-allocations"}),
-            "User alice is no more; 2 of its allocations have ended.\n");
+            "Removed user alice; 2 of its allocations ended.\n");
   const auto request = fake_.Last<relay::v1::RemoveUserRequest>(kAdmin + "RemoveUser");
   EXPECT_EQ(request.name(), "alice");
   EXPECT_TRUE(request.end_allocations());
@@ -69,7 +68,7 @@ TEST_F(OperatorCommands, APasswordIsALineWhateverEndsIt) {
     runner_.input = input;
     const Ran ran = Run({"users", "add", "alice", "--password-stdin"});
     EXPECT_EQ(ran.code, kExitFailed);
-    EXPECT_THAT(ran.err, HasSubstr("standard input holds no password"));
+    EXPECT_THAT(ran.err, HasSubstr("standard input has no password"));
   }
   EXPECT_EQ(fake_.calls(kAdmin + "AddUser"), calls);
 }
@@ -119,7 +118,7 @@ TEST_F(OperatorCommands, ConfigChecksShowsAndCompares) {
   EXPECT_EQ(
       Table({"config", "check", "-"}),
       "Warning: The secret is short.\n"
-      "- is right; 2 keys differ from what is in force, of which 1 wait for the next start.\n");
+      "- is valid; 2 keys differ from the configuration in force, 1 of them need a restart.\n");
   const auto request = fake_.Last<daemon::v1::CheckConfigRequest>(kDaemon + "CheckConfig");
   EXPECT_EQ(request.text(), runner_.input);
   EXPECT_EQ(request.name(), "<stdin>");
@@ -169,11 +168,10 @@ TEST_F(OperatorCommands, ReloadAndLogLevel) {
   change.add_reloadable("[log] level");
   change.add_init_only("[dataplane] workers");
   fake_.Answer(kDaemon + "Reload", change);
-  EXPECT_EQ(Table({"reload"}),
-            "In force: [log] level\nWaits for the next start: [dataplane] workers\n");
+  EXPECT_EQ(Table({"reload"}), "In force: [log] level\nNeeds a restart: [dataplane] workers\n");
   EXPECT_EQ(InJson({"reload"})["reloadable"][0], "[log] level");
   fake_.Answer(kDaemon + "Reload", daemon::v1::ConfigChange());
-  EXPECT_THAT(Table({"reload"}), HasSubstr("Nothing differs"));
+  EXPECT_THAT(Table({"reload"}), HasSubstr("Nothing changed"));
 
   daemon::v1::DaemonInfo info;
   info.set_log_level("info");
@@ -183,7 +181,7 @@ TEST_F(OperatorCommands, ReloadAndLogLevel) {
   daemon::v1::SetLogLevelResponse set;
   set.set_previous("info");
   fake_.Answer(kDaemon + "SetLogLevel", set);
-  EXPECT_EQ(Table({"log", "level", "debug"}), "The log's level is debug; it was info.\n");
+  EXPECT_EQ(Table({"log", "level", "debug"}), "The log level is debug; it was info.\n");
   EXPECT_EQ(fake_.Last<daemon::v1::SetLogLevelRequest>(kDaemon + "SetLogLevel").level(), "debug");
   EXPECT_EQ(InJson({"log", "level", "debug"})["previous"], "info");
   EXPECT_EQ(Run({"log", "level", "loud"}).code, kExitUsage);

@@ -267,7 +267,7 @@ TEST_F(RelayCommands, AllocationsEndByWhatTheyAre) {
     if (dry_run) arguments.push_back("--dry-run");
     const Ran none = Run(arguments);
     EXPECT_EQ(none.code, kExitNotFound);
-    EXPECT_EQ(none.err, "sottoctl: there is no such allocation\n");
+    EXPECT_EQ(none.err, "sottoctl: no allocation matches\n");
   }
 }
 
@@ -402,7 +402,7 @@ TEST_F(RelayCommands, DrainWaitsUntilNoAllocationIsLeft) {
   fake_.Answer(kAdmin + "GetStatus", status);
   const Ran undone = Run({"drain", "--wait"});
   EXPECT_EQ(undone.code, kExitFailed);
-  EXPECT_THAT(undone.err, HasSubstr("somebody else has ended the drain"));
+  EXPECT_THAT(undone.err, HasSubstr("the drain was ended by another operator"));
 
   fake_.Answer(kAdmin + "Undrain", status);
   EXPECT_THAT(Table({"undrain"}), HasSubstr("serving"));

@@ -106,7 +106,7 @@ TEST_F(SignalingCommands, Accounts) {
     return fake_.Last<signaling::v1::SetAccountBlockedRequest>(kAdmin + "SetAccountBlocked");
   };
   EXPECT_EQ(Table({"accounts", "block", "alice"}),
-            "Account alice is blocked; 2 of its sessions have ended.\n");
+            "Blocked account alice; 2 of its sessions ended.\n");
   EXPECT_TRUE(last().blocked());
   EXPECT_EQ(InJson({"accounts", "unblock", "alice"})["blocked"], false);
   EXPECT_EQ(last().account(), "alice");

@@ -15,10 +15,11 @@ namespace sotto::tools {
 namespace {
 
 constexpr const char* kFooter =
-    "Environment: SOTTO_TARGET and SOTTO_SIGNALING_TARGET stand for --target; NO_COLOR is obeyed.\n"
+    "Environment: SOTTO_TARGET and SOTTO_SIGNALING_TARGET are defaults of --target; NO_COLOR "
+    "disables colors.\n"
     "\n"
-    "Exit code: 0 done; 1 refused or failed; 2 the command line is wrong; 3 the daemon can't be "
-    "reached; 4 there is no such thing.";
+    "Exit code: 0 success; 1 refused or failed; 2 the command line is wrong; 3 the daemon can't be "
+    "reached; 4 not found.";
 
 struct GlobalOptions {
   OutputFormat format = OutputFormat::kTable;
@@ -36,22 +37,24 @@ void AddGlobalOptions(CLI::App& app, GlobalOptions& options) {
                          : word == "yaml" ? OutputFormat::kYaml
                                           : OutputFormat::kTable;
       },
-      "How to print; table unless told. In JSON and YAML times are in seconds and fields have the "
+      "Output format; default: table. In JSON and YAML, times are in seconds, and fields have the "
       "names of the .proto files");
   app.add_option(
          "-t,--target", options.target.address,
-         fmt::format("The daemon: unix:/PATH, or HOST:PORT over mutual TLS. Unless told, {}, "
-                     "or {} for what concerns signaling",
+         fmt::format("The daemon: unix:/PATH, or HOST:PORT with mutual TLS. Default: {}, or {} for "
+                     "signaling commands",
                      kRelaySocket, kSignalingSocket))
       ->type_name("TARGET");
   app.add_flag("--signaling", options.signaling,
-               "Speak with sotto-signald where a command goes to either daemon: status, reload, "
-               "config, log");
-  app.add_option("--ca", options.target.ca_file, "The CA of the daemon's certificate, in PEM")
+               "Ask sotto-signald, for commands that both daemons have: status, reload, config, "
+               "log");
+  app.add_option("--ca", options.target.ca_file,
+                 "The CA that issued the daemon's certificate, in PEM")
       ->type_name("FILE");
-  app.add_option("--cert", options.target.cert_file, "The certificate to show it, in PEM")
+  app.add_option("--cert", options.target.cert_file, "The client certificate, in PEM")
       ->type_name("FILE");
-  app.add_option("--key", options.target.key_file, "The certificate's private key, in PEM")
+  app.add_option("--key", options.target.key_file,
+                 "The private key of the client certificate, in PEM")
       ->type_name("FILE");
   AddText(
       app, "--timeout", "DURATION",
@@ -60,17 +63,18 @@ void AddGlobalOptions(CLI::App& app, GlobalOptions& options) {
         if (!timeout.ok()) {
           throw CLI::ValidationError("--timeout", std::string(timeout.status().message()));
         }
-        if (timeout->count() == 0) throw CLI::ValidationError("--timeout", "0 is no time to wait");
+        if (timeout->count() == 0) throw CLI::ValidationError("--timeout", "must be more than 0");
         options.target.timeout = *timeout;
       },
-      "How long to wait for an answer, or for the next part of one; 10s unless told");
-  app.add_flag("--raw", options.raw, "In tables, numbers as they are: bytes, seconds, nanoseconds");
-  app.add_flag("--no-color", options.no_color, "No colors; there are none but on a terminal");
+      "How long to wait for an answer, or for its next part; default: 10s");
+  app.add_flag("--raw", options.raw, "Print plain numbers in tables: bytes, seconds, nanoseconds");
+  app.add_flag("--no-color", options.no_color,
+               "Don't use colors, which are only used on terminals");
 }
 
 // The hidden command that the build makes packages' files with.
 void AddGenerate(Commands& commands, CLI::App& app) {
-  CLI::App& generate = commands.Group("generate", "Prints what packages install", "");
+  CLI::App& generate = commands.Group("generate", "Prints files that packages install", "");
   const struct {
     const char* name;
     std::string (*make)(const CLI::App&);
@@ -87,9 +91,8 @@ void AddGenerate(Commands& commands, CLI::App& app) {
 void BuildTree(CLI::App& app, Commands& commands, GlobalOptions& options) {
   app.formatter(std::make_shared<HelpFormatter>());
   app.option_defaults()->always_capture_default(false);
-  app.set_help_flag("-h,--help", "Says what a command does, and ends");
-  app.set_version_flag("--version", "sottoctl " SOTTO_VERSION,
-                       "Says which version this is, and ends");
+  app.set_help_flag("-h,--help", "Prints help on a command, and exits");
+  app.set_version_flag("--version", "sottoctl " SOTTO_VERSION, "Prints the version, and exits");
   // Subcommands take these over as they are added.
   app.fallthrough();
   AddGlobalOptions(app, options);
@@ -140,7 +143,7 @@ ExitCode RunSottoctl(const std::vector<std::string>& arguments, Surroundings& ar
   const auto complain = [&around](std::string_view what) {
     around.err << "sottoctl: " << what << '\n';
   };
-  CLI::App app("Looks at running sotto-relayd and sotto-signald, and changes them", "sottoctl");
+  CLI::App app("Inspects and controls running sotto-relayd and sotto-signald", "sottoctl");
   GlobalOptions options;
   Commands commands(app);
   BuildTree(app, commands, options);
@@ -182,7 +185,7 @@ ExitCode RunSottoctl(const std::vector<std::string>& arguments, Surroundings& ar
   CommandContext context = {daemon.get(), signaling, out, around};
   const absl::Status status = commands.chosen()(context);
   if (!out.Finish()) {
-    complain("the output can't be written; is the disk full?");
+    complain("can't write the output; check that the disk is not full");
     return kExitFailed;
   }
   if (!status.ok()) complain(std::string(status.message()));

@@ -79,7 +79,7 @@ void Handle(int number, void (*handler)(int), struct sigaction* old = nullptr) {
 absl::StatusOr<Terminal> Terminal::Open(bool color) {
   if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || tcgetattr(STDIN_FILENO, &cooked) != 0) {
     return absl::InvalidArgumentError(
-        "this needs a terminal; for files and pipes there is sottoctl stats --watch");
+        "sottoctl top needs a terminal; for files and pipes, use sottoctl stats --watch");
   }
   raw = cooked;
   raw.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO);

@@ -34,7 +34,7 @@ void AddInterval(CLI::App& app, std::function<void(std::chrono::milliseconds)> s
         }
         set(*interval);
       },
-      "Time between two looks; 1s unless told");
+      "Time between two updates; default: 1s");
 }
 
 }  // namespace sotto::tools

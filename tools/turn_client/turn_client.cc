@@ -332,7 +332,7 @@ bool TurnClient::TakeChallenge(const StunMessage& message) {
   };
   if (!nonce || !realm || nonce->size() > kMaxRealmOrNonceSize ||
       realm->size() > kMaxRealmOrNonceSize) {
-    return refuse("without a usable realm and nonce; is it a TURN server?");
+    return refuse("without a valid realm and nonce; is it a TURN server?");
   }
   Challenge next;
   next.realm = *realm;
@@ -347,8 +347,8 @@ bool TurnClient::TakeChallenge(const StunMessage& message) {
     next.use_sha256_integrity = true;
   } else if (features.password_algorithms) {
     return refuse(
-        "but its list of password algorithms was taken out on the way: somebody tries to weaken "
-        "the login, so nothing was sent (RFC 8489, section 9.2.1)");
+        "but its list of password algorithms was removed on the way: an attacker is trying to "
+        "weaken the login, so nothing was sent (RFC 8489, section 9.2.1)");
   } else if (challenge_) {
     next.password_algorithms = challenge_->password_algorithms;
     next.algorithm = challenge_->algorithm;
@@ -407,8 +407,8 @@ void TurnClient::HandleAllocated(const StunMessage& message, uint64_t now_ms) {
   for (const IpFamily family : options_.families) {
     if (relayed_address(family) || !status_.ok()) continue;
     status_ = absl::FailedPreconditionError(fmt::format(
-        "the server {} gave no IPv{} relayed address; ask for another family, or give the relay "
-        "an address of this one",
+        "the server {} gave no IPv{} relayed address; request another family, or give the relay an "
+        "address of this family",
         options_.server.ToString(), family == IpFamily::kV4 ? 4 : 6));
   }
   if (release_wanted_) Release(now_ms);
@@ -428,7 +428,7 @@ absl::Status TurnClient::Describe(const Transaction& transaction, int code,
   switch (static_cast<StunError>(code)) {
     case StunError::kTryAlternate:
       return absl::UnavailableError(fmt::format(
-          "the server {} sends clients elsewhere (300); use the server that it names", server));
+          "the server {} redirects clients (300); use the server that it names", server));
     case StunError::kUnauthenticated:
       return absl::UnauthenticatedError(fmt::format(
           "the server {} refused the credentials of user \"{}\" in realm \"{}\" (401); check the "
@@ -453,13 +453,13 @@ absl::Status TurnClient::Describe(const Transaction& transaction, int code,
                             server, MethodName(transaction.method)));
     case StunError::kAddressFamilyNotSupported:
       return absl::FailedPreconditionError(
-          fmt::format("the server {} has no relayed address of the family asked for (440); ask "
-                      "for another family, or give the relay an address of this one",
+          fmt::format("the server {} has no relayed address of the requested family (440); request "
+                      "another family, or give the relay an address of this family",
                       server));
     case StunError::kAllocationQuotaReached:
       return absl::ResourceExhaustedError(
-          fmt::format("the server {} grants user \"{}\" no more allocations (486); make fewer "
-                      "calls, or raise its quota for a user",
+          fmt::format("the server {} allows user \"{}\" no more allocations (486); make fewer "
+                      "calls, or raise its quota per user",
                       server, user));
     case StunError::kInsufficientCapacity:
       return absl::ResourceExhaustedError(

@@ -12,8 +12,7 @@ const RelaydConfigReader& Reader() {
   static const RepeatedSectionReader<RelaydConfig> kRepeated[] = {
       {{.name = "interface",
         .most = kMaxInterfaces,
-        .missing = "there is no [[interface]]; the relay needs one at least, with a port and "
-                   "addresses."},
+        .missing = "there is no [[interface]]; add at least one, with port and addresses."},
        [](RelaydConfig& config) { config.interfaces.emplace_back(); }}};
   static const auto* const reader =
       new RelaydConfigReader(ConfigKeyReaders(), kRepeated, CheckConfig);

@@ -39,13 +39,15 @@ class Checker {
     CheckAuth();
     CheckAdmin();
     if (config_.server.lifetimes.default_s > config_.server.lifetimes.max_s) {
-      Fail("turn.lifetimes.default", "[turn.lifetimes] default: {} is above max, which is {}.",
+      Fail("turn.lifetimes.default",
+           "[turn.lifetimes] default: {} is above max, which is {}; lower it, or raise max.",
            config_.server.lifetimes.default_s, config_.server.lifetimes.max_s);
     }
     if (config_.server.arm_calls_at_once &&
         config_.server.peers.kind != relay::PeerPolicyKind::kCall) {
       Fail("turn.calls.arm",
-           "[turn.calls] arm: there are no calls to arm unless [turn.peers] policy is \"call\".");
+           "[turn.calls] arm: only applies to [turn.peers] policy \"call\"; set that policy, or "
+           "remove this key.");
     }
     if (!errors_.empty()) return;
     if (const absl::Status valid = config_.server.Validate(); !valid.ok()) {
@@ -64,23 +66,23 @@ class Checker {
     const InterfaceConfig& interface = config_.interfaces[index];
     const std::string path = fmt::format("interface#{}", index);
     if (interface.addresses.empty()) {
-      Fail(path + ".addresses", "[interface] addresses: {} needs one address at least.",
+      Fail(path + ".addresses", "[interface] addresses: {} needs at least one address.",
            Quoted(interface.port));
     }
     for (size_t i = 0; i < interface.addresses.size(); ++i) {
       const InterfaceConfig::Address& address = interface.addresses[i];
       const std::string element = fmt::format("{}.addresses#{}", path, i);
       if (IsUnusable(address.ip) || IsSubnetOrBroadcast(address)) {
-        Fail(element, "[interface] addresses: {} in {} can't be a station's address.",
+        Fail(element, "[interface] addresses: {} in {} can't be the address of a host.",
              address.ip.ToString(), address.subnet.ToString());
       }
       if (!addresses_.insert(address.ip).second) {
         Fail(element,
-             "[interface] addresses: {} stands twice; an address belongs to one interface.",
+             "[interface] addresses: {} occurs twice; an address belongs to one interface.",
              address.ip.ToString());
       }
       if (address.ip.is_v6() && interface.mtu != 0 && interface.mtu < 1280) {
-        Fail(path + ".mtu", "[interface] mtu: {} is too small for IPv6, which needs 1280.",
+        Fail(path + ".mtu", "[interface] mtu: {} is too small for IPv6, which needs at least 1280.",
              interface.mtu);
       }
     }
@@ -90,19 +92,22 @@ class Checker {
       bool on_link = false;
       for (const InterfaceConfig::Address& address : interface.addresses) {
         if (address.ip == gateway) {
-          Fail(element, "[interface] gateways: {} is the relay's own address.", gateway.ToString());
+          Fail(element, "[interface] gateways: {} is the relay's own address; name the router's.",
+               gateway.ToString());
         }
         on_link |= address.subnet.Contains(gateway);
       }
       if (!on_link) {
         Fail(element,
-             "[interface] gateways: {} is in no subnet of this interface; add an address of its "
-             "subnet to addresses.",
+             "[interface] gateways: {} is not in a subnet of this interface; add an address of the "
+             "gateway's subnet to addresses.",
              gateway.ToString());
       }
     }
     if (!vlans_.insert({interface.port, interface.vlan}).second) {
-      Fail(path, "[interface] port: {} with VLAN {} stands twice; put all its addresses in one.",
+      Fail(path,
+           "[interface] port: {} with VLAN {} occurs twice; list all its addresses in one "
+           "[[interface]].",
            Quoted(interface.port), interface.vlan);
     }
   }
@@ -115,7 +120,7 @@ class Checker {
       const auto [it, added] = macs.emplace(interface.port, interface.mac);
       if (!added && it->second != interface.mac) {
         Fail(fmt::format("interface#{}", i),
-             "[interface] mac: the interfaces of port {} must agree on it.",
+             "[interface] mac: all interfaces of port {} must have the same value.",
              Quoted(interface.port));
       }
     }
@@ -124,28 +129,30 @@ class Checker {
   void CheckListen() {
     std::set<TransportAddress> seen;
     if (config_.server.listen.empty()) {
-      Fail("turn.listen", "[turn] listen: must have one address at least.");
+      Fail("turn.listen", "[turn] listen: must have at least one address.");
     }
     for (size_t i = 0; i < config_.server.listen.size(); ++i) {
       const TransportAddress& listen = config_.server.listen[i];
       const std::string element = fmt::format("turn.listen#{}", i);
       if (listen.port == 0) {
-        Fail(element, "[turn] listen: {} has port 0; TURN's own is 3478.", listen.ToString());
+        Fail(element, "[turn] listen: {} has port 0; the standard port of TURN is 3478.",
+             listen.ToString());
       }
       if (!addresses_.contains(listen.ip)) {
         Fail(element,
-             "[turn] listen: {} is on no interface; add it to an [[interface]]'s addresses.",
+             "[turn] listen: {} is not on an interface; add it to the addresses of an "
+             "[[interface]].",
              listen.ip.ToString());
       }
       if (!seen.insert(listen).second) {
-        Fail(element, "[turn] listen: {} stands twice.", listen.ToString());
+        Fail(element, "[turn] listen: {} occurs twice; remove one.", listen.ToString());
       }
       const auto& relays = config_.server.relay_addresses;
       if (listen.port >= config_.server.relay_ports.first &&
           listen.port <= config_.server.relay_ports.second &&
           std::find(relays.begin(), relays.end(), listen.ip) != relays.end()) {
         Fail(element,
-             "[turn] listen: {} is among the relayed addresses; choose a port outside relay_ports.",
+             "[turn] listen: {} is a relayed address too; choose a port outside relay_ports.",
              listen.ToString());
       }
     }
@@ -155,19 +162,20 @@ class Checker {
     std::set<IpAddress> seen;
     if (config_.server.relay_addresses.empty() && !config_.server.virtual_prefix) {
       Fail("turn.relay_addresses",
-           "[turn] relay_addresses: must have one address at least, or virtual_prefix be given.");
+           "[turn] relay_addresses: must have at least one address, unless virtual_prefix is "
+           "set.");
     }
     for (size_t i = 0; i < config_.server.relay_addresses.size(); ++i) {
       const IpAddress& ip = config_.server.relay_addresses[i];
       const std::string element = fmt::format("turn.relay_addresses#{}", i);
       if (!addresses_.contains(ip)) {
         Fail(element,
-             "[turn] relay_addresses: {} is on no interface; add it to an [[interface]]'s "
-             "addresses.",
+             "[turn] relay_addresses: {} is not on an interface; add it to the addresses of an "
+             "[[interface]].",
              ip.ToString());
       }
       if (!seen.insert(ip).second) {
-        Fail(element, "[turn] relay_addresses: {} stands twice.", ip.ToString());
+        Fail(element, "[turn] relay_addresses: {} occurs twice; remove one.", ip.ToString());
       }
     }
   }
@@ -175,14 +183,16 @@ class Checker {
   void CheckAuth() {
     const relay::AuthOptions& auth = config_.server.auth;
     if (auth.users.empty() && auth.shared_secrets.empty() && !auth.may_be_empty) {
-      errors_.Add(0, "nobody could log in; give users, shared_secrets or file in [turn.auth].");
+      errors_.Add(0,
+                  "no client could authenticate; set users, shared_secrets or file in "
+                  "[turn.auth].");
     }
     for (const auto& [name, password] : auth.users) {
       const std::string element = "turn.auth.users#" + name;
       if (name.empty()) Fail(element, "[turn.auth] users: a user needs a name.");
       if (password.size() < relay::kMinSecretSize) {
         Fail(element,
-             "[turn.auth] users: the password of {} is too short; must have {} bytes at least.",
+             "[turn.auth] users: the password of {} is too short; must have at least {} bytes.",
              Quoted(name), relay::kMinSecretSize);
       }
     }
@@ -191,11 +201,11 @@ class Checker {
       const std::string element = fmt::format("turn.auth.shared_secrets#{}", i);
       if (auth.shared_secrets[i].size() < relay::kMinSecretSize) {
         Fail(element,
-             "[turn.auth] shared_secrets: secret {} is too short; must have {} bytes at least.",
+             "[turn.auth] shared_secrets: secret {} is too short; must have at least {} bytes.",
              i + 1, relay::kMinSecretSize);
       }
       if (!seen.insert(auth.shared_secrets[i]).second) {
-        Fail(element, "[turn.auth] shared_secrets: secret {} stands twice.", i + 1);
+        Fail(element, "[turn.auth] shared_secrets: secret {} occurs twice; remove one.", i + 1);
       }
     }
   }
@@ -205,8 +215,8 @@ class Checker {
     sotto::CheckAdmin(admin, errors_);
     if (admin.listen && addresses_.contains(admin.listen->ip)) {
       Fail("admin.listen",
-           "[admin] listen: {} is the relay's own, and the kernel doesn't have it; give an address "
-           "of the host.",
+           "[admin] listen: {} is an address of the relay, which the kernel does not have; use an "
+           "address of the host.",
            admin.listen->ip.ToString());
     }
   }

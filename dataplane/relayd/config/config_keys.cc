@@ -23,8 +23,8 @@ void ReadPortRange(const ConfigValue& value, std::pair<uint16_t, uint16_t>& out)
     }
   }
   value.Fail(
-      fmt::format("{} isn't a range of ports; must be \"LOW-HIGH\" with 1 <= LOW <= HIGH <= "
-                  "65535, such as {}.",
+      fmt::format("{} is not a port range; must be \"LOW-HIGH\" with 1 <= LOW <= HIGH <= 65535, "
+                  "such as {}.",
                   Quoted(*text), value.key().example));
 }
 
@@ -41,9 +41,8 @@ void ReadInterfaceAddress(const ConfigValue& value, InterfaceConfig& interface) 
   }
   const auto ip = IpAddress::Parse(std::string_view(*text).substr(0, slash));
   if (!ip.ok() || length < 0 || length > (ip->is_v4() ? 32 : 128)) {
-    return value.Fail(
-        fmt::format("{} isn't an address with the length of its subnet's prefix, such as {}.",
-                    Quoted(*text), value.key().example));
+    return value.Fail(fmt::format("{} is not an address with a prefix length, such as {}.",
+                                  Quoted(*text), value.key().example));
   }
   interface.addresses.push_back({*ip, IpPrefix(*ip, length)});
 }
@@ -63,15 +62,15 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .type = "an array of strings",
       .standard = "[]",
       .example = R"(["--no-pci", "--vdev=net_af_packet0,iface=eth1"])",
-      .meaning = "Arguments for DPDK's EAL. Where they don't say otherwise, lcores are spread over "
-                 "the CPUs that the process may use; hugepages are used if there are any; nothing "
-                 "is shared with other processes. Without arguments: no PCI devices."},
+      .meaning = "Arguments for DPDK's EAL. By default, lcores are spread over the CPUs that the "
+                 "process may use, hugepages are used if there are any, and nothing is shared with "
+                 "other processes. Without any arguments there are no PCI devices."},
      [](const ConfigValue& v, RelaydConfig& c) {
        for (const ConfigValue& element : v.Elements()) {
          const auto argument = element.String();
          if (!argument) continue;
          if (argument->empty() || argument->find('\0') != std::string::npos) {
-           element.Fail("an argument must have characters, and none of them NUL.");
+           element.Fail("an argument must not be empty or contain NUL.");
          }
          c.dataplane.eal_args.push_back(*argument);
        }
@@ -81,8 +80,8 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .type = "an integer",
       .standard = "1",
       .example = "2",
-      .meaning = "Worker lcores. Each has a receive and a transmit queue on every port, so the "
-                 "ports need as many."},
+      .meaning = "Number of worker lcores. Each has a receive and a transmit queue on every port, "
+                 "so every port needs as many queue pairs."},
      SOTTO_INTEGER(dataplane.workers, 1, kMaxWorkers)},
     {{.section = "dataplane",
       .name = "poll",
@@ -90,8 +89,8 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .standard = "\"adaptive\"",
       .example = "\"busy\"",
       .meaning =
-          "`\"adaptive\"`: a worker without packets sleeps for moments; `\"busy\"`: it never "
-          "does, for the least latency."},
+          "`\"adaptive\"`: a worker sleeps briefly when there are no packets; `\"busy\"`: it never "
+          "sleeps, for the lowest latency."},
      [](const ConfigValue& v, RelaydConfig& c) {
        v.Read(c.dataplane.poll, {{"adaptive", PollMode::kAdaptive}, {"busy", PollMode::kBusy}});
      }},
@@ -100,8 +99,8 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .type = "an integer",
       .standard = "100000",
       .example = "100000",
-      .meaning = "Allocations at a time; beyond, clients are told 508 (Insufficient Capacity). "
-                 "Memory is set aside for them at start."},
+      .meaning = "Maximum number of allocations; further ones are answered 508 (Insufficient "
+                 "Capacity). Their memory is reserved at start."},
      [](const ConfigValue& v, RelaydConfig& c) {
        v.Read(c.dataplane.max_allocations, 1, kMaxAllocations);
        c.server.limits.max_allocations = c.dataplane.max_allocations;
@@ -111,12 +110,12 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .type = "an integer",
       .standard = "0",
       .example = "1024",
-      .meaning = "Megabytes that DPDK takes at start where it can't take more later (without "
-                 "hugepages). 0: worked out from the other settings."},
+      .meaning = "Megabytes that DPDK reserves at start when it can't get more later (without "
+                 "hugepages). 0: computed from the other settings."},
      [](const ConfigValue& v, RelaydConfig& c) {
        v.Read(c.dataplane.memory_mb, 0, 1'048'576);
        if (c.dataplane.memory_mb != 0 && c.dataplane.memory_mb < 64) {
-         v.Fail(fmt::format("{} is too little; must be 64 at least, or 0.", c.dataplane.memory_mb));
+         v.Fail(fmt::format("{} is too small; must be at least 64, or 0.", c.dataplane.memory_mb));
        }
      }},
     {{.section = "dataplane",
@@ -124,14 +123,14 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .type = "an integer",
       .standard = "0",
       .example = "65535",
-      .meaning = "Packet buffers. 0: worked out from ports, queues and descriptors."},
+      .meaning = "Number of packet buffers. 0: computed from ports, queues and descriptors."},
      SOTTO_INTEGER(dataplane.mbufs, 0, 16'777'215)},
     {{.section = "dataplane",
       .name = "rx_descriptors",
       .type = "an integer",
       .standard = "1024",
       .example = "2048",
-      .meaning = "Of each receive queue, as far as the device allows."},
+      .meaning = "Number of descriptors of each receive queue, as far as the device allows."},
      SOTTO_INTEGER(dataplane.rx_descriptors, 32, 32'768)},
     {{.section = "dataplane",
       .name = "tx_descriptors",
@@ -147,7 +146,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .standard = "(required)",
       .example = "\"net_af_packet0\"",
       .required = true,
-      .meaning = "The DPDK port: an ethdev's name, or a PCI address such as `\"0000:01:00.0\"`. "
+      .meaning = "The DPDK port: an ethdev name, or a PCI address such as `\"0000:01:00.0\"`. "
                  "Several interfaces may share a port if their VLANs differ."},
      [](const ConfigValue& v, RelaydConfig& c) {
        v.Read(c.interfaces.back().port);
@@ -155,12 +154,12 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
      }},
     {{.section = "interface",
       .name = "addresses",
-      .type = "an array of addresses, each with the length of its subnet's prefix",
+      .type = "an array of addresses with prefix lengths",
       .standard = "(required)",
       .example = R"(["192.0.2.10/24", "2001:db8::10/64"])",
       .required = true,
-      .meaning = "The addresses that the relay owns here. It answers ARP, neighbour discovery and "
-                 "echo requests for them; the kernel must not have them."},
+      .meaning = "The addresses of the relay on this interface. The relay itself answers ARP, "
+                 "neighbor discovery and echo requests for them; the kernel must not have them."},
      [](const ConfigValue& v, RelaydConfig& c) {
        for (const ConfigValue& element : v.Elements()) {
          ReadInterfaceAddress(element, c.interfaces.back());
@@ -171,8 +170,8 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .type = "an array of addresses",
       .standard = "[]",
       .example = R"(["192.0.2.1", "2001:db8::1"])",
-      .meaning = "Where packets go whose destination is in no subnet: the first of each family, on "
-                 "the first interface that has one."},
+      .meaning = "Next hops of packets to addresses outside all subnets: the first gateway of each "
+                 "family, on the first interface that has one."},
      [](const ConfigValue& v, RelaydConfig& c) { v.ReadAll(c.interfaces.back().gateways); }},
     {{.section = "interface",
       .name = "vlan",
@@ -186,7 +185,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .type = "an integer",
       .standard = "0",
       .example = "1500",
-      .meaning = "The largest IP packet, in bytes. 0: as the device says."},
+      .meaning = "The largest IP packet, in bytes. 0: the MTU of the device."},
      [](const ConfigValue& v, RelaydConfig& c) {
        v.Read(c.interfaces.back().mtu, 0, 9600);
        if (c.interfaces.back().mtu != 0 && c.interfaces.back().mtu < 576) {
@@ -199,12 +198,12 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .type = "a MAC address",
       .standard = "(the device's)",
       .example = "\"02:00:00:00:00:01\"",
-      .meaning = "Overrides the device's address. The first bit must not be that of a group."},
+      .meaning = "Overrides the MAC address of the device. Must be a unicast address."},
      [](const ConfigValue& v, RelaydConfig& c) {
        const auto mac = v.Parsed<MacAddress>();
        if (!mac) return;
        if (mac->is_multicast() || *mac == MacAddress{}) {
-         return v.Fail("must be the address of one station, such as \"02:00:00:00:00:01\".");
+         return v.Fail("must be a unicast MAC address, such as \"02:00:00:00:00:01\".");
        }
        c.interfaces.back().mac = *mac;
      }},
@@ -223,23 +222,24 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .standard = "(required)",
       .example = R"(["192.0.2.10:3478", "[2001:db8::10]:3478"])",
       .required = true,
-      .meaning = "Where clients reach the server, over UDP."},
+      .meaning = "Addresses on which the server accepts clients over UDP."},
      [](const ConfigValue& v, RelaydConfig& c) { v.ReadAll(c.server.listen); }},
     {{.section = "turn",
       .name = "relay_addresses",
       .type = "an array of addresses",
       .standard = "(required, or virtual_prefix)",
       .example = R"(["192.0.2.10", "2001:db8::10"])",
-      .meaning = "Where relayed transport addresses are taken from; at most 16."},
+      .meaning = "Addresses of relayed transport addresses; at most 16."},
      [](const ConfigValue& v, RelaydConfig& c) { v.ReadAll(c.server.relay_addresses); }},
     {{.section = "turn",
       .name = "virtual_prefix",
       .type = "a string",
       .standard = "(none)",
       .example = "\"100.64.0.0/10\"",
-      .meaning = "With policy `\"call\"`, instead of relay_addresses: relayed transport addresses "
-                 "out of a prefix that exists inside the relay alone, one for each allocation, so "
-                 "that 65,535 ports bound nothing. No packet on the wire names them."},
+      .meaning = "With policy `\"call\"`, instead of relay_addresses: a prefix that exists only "
+                 "inside the relay. Each allocation gets an address of its own from it, so the "
+                 "number of ports is no limit. These addresses never appear in a packet on the "
+                 "wire."},
      [](const ConfigValue& v, RelaydConfig& c) {
        const auto prefix = v.Parsed<IpPrefix>();
        if (prefix) c.server.virtual_prefix.emplace(*prefix);
@@ -259,9 +259,9 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .example = R"(["192.0.2.11:3478", "[2001:db8::11]:3478"])",
       .reloadable = true,
       .meaning =
-          "Listening addresses of other relays, at most 16: where clients are sent (300, Try "
-          "Alternate) while this relay drains. Without one of the client's family it says "
-          "508 (Insufficient Capacity)."},
+          "Listening addresses of other relays, at most 16. While this relay drains, it sends "
+          "clients there (300, Try Alternate). Clients of a family that is not listed get 508 "
+          "(Insufficient Capacity)."},
      [](const ConfigValue& v, RelaydConfig& c) { v.ReadAll(c.server.alternates); }},
 
     {{.section = "turn.auth",
@@ -271,7 +271,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .example = R"({ demo = "a-long-secret" })",
       .reloadable = true,
       .secret = true,
-      .meaning = "Static users. Passwords have 6 bytes at least; use 16 or more."},
+      .meaning = "Static users. Passwords must have at least 6 bytes; use 16 or more."},
      [](const ConfigValue& v, RelaydConfig& c) { ReadUsers(v, c.server.auth.users); }},
     {{.section = "turn.auth",
       .name = "shared_secrets",
@@ -280,18 +280,19 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .example = R"(["current-secret", "previous-secret"])",
       .reloadable = true,
       .secret = true,
-      .meaning = "Secrets of time-limited credentials (`expiry:name`, and the base64 of its "
-                 "HMAC-SHA1). All are accepted, so that they can be rotated; 6 bytes at "
-                 "least, use 32 random ones."},
+      .meaning = "Secrets of time-limited credentials (user name `expiry:name`, password its "
+                 "HMAC-SHA1 in base64). All of them are accepted, so that they can be rotated. At "
+                 "least 6 bytes; use 32 random ones."},
      [](const ConfigValue& v, RelaydConfig& c) { v.ReadAll(c.server.auth.shared_secrets); }},
     {{.section = "turn.auth",
       .name = "file",
       .type = "a file",
       .standard = "(none)",
       .example = "\"/var/lib/sotto/relayd.auth.toml\"",
-      .meaning = "Where the relay itself keeps the users and secrets that it is told of while it "
-                 "runs (sottoctl users, sottoctl secrets), beside those above. Made when the first "
-                 "is; the user that the relay runs as must be able to write to its folder."},
+      .meaning = "File in which the relay keeps users and secrets that operators add while it runs "
+                 "(sottoctl users, sottoctl secrets), in addition to those above. It is created "
+                 "with the first of them; the user that the relay runs as must be able to write to "
+                 "its folder."},
      [](const ConfigValue& v, RelaydConfig& c) {
        ReadFilePath(v, c.credential_file);
        c.server.auth.may_be_empty = true;
@@ -302,14 +303,15 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .standard = "3600",
       .example = "600",
       .reloadable = true,
-      .meaning = "Seconds for which a nonce is good."},
+      .meaning = "Lifetime of a nonce, in seconds."},
      SOTTO_INTEGER(server.auth.nonce_lifetime_s, 30, 7 * 24 * 3600)},
     {{.section = "turn.auth",
       .name = "require_sha256",
       .type = "a boolean",
       .standard = "false",
       .example = "true",
-      .meaning = "Refuse MESSAGE-INTEGRITY (SHA-1). Most clients of today know nothing else."},
+      .meaning = "Refuse MESSAGE-INTEGRITY (SHA-1). Most of today's clients support nothing "
+                 "else."},
      [](const ConfigValue& v, RelaydConfig& c) { v.Read(c.server.auth.require_sha256); }},
 
     {{.section = "turn.peers",
@@ -318,9 +320,9 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .standard = "\"public\"",
       .example = "\"call\"",
       .meaning =
-          "Which peers a client may reach. `\"public\"`: any that no rule refuses; "
-          "`\"relay\"`: only relayed addresses of this fleet; `\"call\"`: only the other leg "
-          "of the same call."},
+          "Peers that a client may reach. `\"public\"`: all that no rule forbids; `\"relay\"`: "
+          "only relayed addresses of this fleet; `\"call\"`: only the other leg of the same "
+          "call."},
      [](const ConfigValue& v, RelaydConfig& c) {
        v.Read(c.server.peers.kind, {{"public", relay::PeerPolicyKind::kPublic},
                                     {"relay", relay::PeerPolicyKind::kRelay},
@@ -332,8 +334,9 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .standard = "[]",
       .example = R"(["198.51.100.0/24"])",
       .reloadable = true,
-      .meaning = "Admits private and documentation ranges; with `\"relay\"`, the relayed addresses "
-                 "of the other relays. Loopback, link-local, multicast and the like stay refused."},
+      .meaning = "Allows private and documentation ranges; with `\"relay\"`, the relayed addresses "
+                 "of the other relays. Loopback, link-local, multicast and similar ranges are "
+                 "always forbidden."},
      [](const ConfigValue& v, RelaydConfig& c) { v.ReadAll(c.server.peers.allow); }},
     {{.section = "turn.peers",
       .name = "deny",
@@ -341,7 +344,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .standard = "[]",
       .example = R"(["203.0.113.0/24"])",
       .reloadable = true,
-      .meaning = "Refuses peers; wins over `allow`."},
+      .meaning = "Forbids peers, even those in `allow`."},
      [](const ConfigValue& v, RelaydConfig& c) { v.ReadAll(c.server.peers.deny); }},
 
     {{.section = "turn.calls",
@@ -349,8 +352,8 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .type = "a string",
       .standard = "\"on-request\"",
       .example = "\"at-once\"",
-      .meaning = "With policy `\"call\"`: whether a call is armed by the admin API, or as soon as "
-                 "it exists (for tests and demonstrations)."},
+      .meaning = "With policy `\"call\"`: whether the call control API arms calls, or each call is "
+                 "armed as soon as it exists (for tests and demonstrations)."},
      [](const ConfigValue& v, RelaydConfig& c) {
        v.Read(c.server.arm_calls_at_once, {{"on-request", false}, {"at-once", true}});
      }},
@@ -361,7 +364,8 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .standard = "0",
       .example = "10",
       .reloadable = true,
-      .meaning = "Beyond, clients are told 486 (Allocation Quota Reached). 0: no bound."},
+      .meaning = "Maximum number of allocations of a user; further ones are answered 486 "
+                 "(Allocation Quota Reached). 0: no limit."},
      SOTTO_INTEGER(server.limits.max_allocations_per_user, 0, kMaxU32)},
     {{.section = "turn.limits",
       .name = "max_permissions_per_allocation",
@@ -369,7 +373,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .standard = "64",
       .example = "16",
       .reloadable = true,
-      .meaning = "Distinct peers that an allocation may have at a time."},
+      .meaning = "Maximum number of peers for which an allocation has permissions at a time."},
      SOTTO_INTEGER(server.limits.max_permissions_per_allocation, 1, 4096)},
     {{.section = "turn.limits",
       .name = "max_channels_per_allocation",
@@ -377,7 +381,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .standard = "64",
       .example = "16",
       .reloadable = true,
-      .meaning = "Channels that an allocation may have at a time."},
+      .meaning = "Maximum number of channels of an allocation at a time."},
      SOTTO_INTEGER(server.limits.max_channels_per_allocation, 1, 4096)},
     {{.section = "turn.limits",
       .name = "max_allocations_per_leg",
@@ -385,7 +389,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .standard = "16",
       .example = "4",
       .reloadable = true,
-      .meaning = "With policy `\"call\"`: allocations of one side of one call."},
+      .meaning = "With policy `\"call\"`: maximum number of allocations of one leg of a call."},
      SOTTO_INTEGER(server.limits.max_allocations_per_leg, 1, 1024)},
     {{.section = "turn.limits",
       .name = "allocations_per_prefix",
@@ -393,9 +397,9 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .standard = "0",
       .example = "50",
       .reloadable = true,
-      .meaning = "New allocations a second for clients of one source prefix (IPv4 /24, IPv6 /56); "
-                 "twice as many in a burst. Beyond, clients are told 508 (Insufficient Capacity). "
-                 "0: no bound but that of requests_per_prefix."},
+      .meaning = "New allocations per second for clients of one source prefix (IPv4 /24, IPv6 "
+                 "/56), and twice as many in a burst; further ones are answered 508 (Insufficient "
+                 "Capacity). 0: only requests_per_prefix limits them."},
      SOTTO_INTEGER(server.limits.allocations_per_prefix, 0, 1'000'000)},
     {{.section = "turn.limits",
       .name = "packets_per_allocation",
@@ -403,9 +407,9 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .standard = "0",
       .example = "2000",
       .reloadable = true,
-      .meaning = "Packets a second that an allocation may take from its client, and as many from "
-                 "its peers outside; twice as many in the first second. Those beyond are dropped. "
-                 "0: no bound."},
+      .meaning = "Packets per second that an allocation accepts from its client, and as many again "
+                 "from external peers; twice as many in the first second. Further packets are "
+                 "dropped. 0: no limit."},
      SOTTO_INTEGER(server.limits.rates.packets_per_leg, 0, 1'000'000)},
     {{.section = "turn.limits",
       .name = "bytes_per_user",
@@ -414,10 +418,10 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .example = "2_500_000",
       .reloadable = true,
       .meaning =
-          "Bytes a second, of IP packets, that all allocations of a user may take from its "
-          "clients, and as many from their peers outside; twice as many in the first second. "
-          "With policy `\"call\"` each leg of a call is a user. Those beyond are dropped. 0: "
-          "no bound; else from 1000."},
+          "Bytes per second, in IP packets, that all allocations of a user accept from its "
+          "clients, and as many again from external peers; twice as many in the first second. With "
+          "policy `\"call\"`, each leg of a call is a user. Further packets are dropped. 0: no "
+          "limit; otherwise at least 1000."},
      SOTTO_INTEGER(server.limits.rates.bytes_per_user, 0, kMaxUserRate)},
     {{.section = "turn.limits",
       .name = "requests_per_prefix",
@@ -425,8 +429,8 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .standard = "2000",
       .example = "500",
       .reloadable = true,
-      .meaning = "STUN requests a second that one source prefix (IPv4 /24, IPv6 /56) may make; "
-                 "twice as many in a burst."},
+      .meaning = "STUN requests per second of one source prefix (IPv4 /24, IPv6 /56), and twice as "
+                 "many in a burst. Further requests are dropped."},
      SOTTO_INTEGER(server.limits.requests_per_prefix, 1, 1'000'000)},
     {{.section = "turn.limits",
       .name = "unauthenticated_excess_rate",
@@ -434,8 +438,9 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .standard = "65536",
       .example = "16384",
       .reloadable = true,
-      .meaning = "Bytes a second by which answers to unauthenticated requests may exceed the "
-                 "requests, for each source prefix (IPv4 /24, IPv6 /56)."},
+      .meaning = "Bytes per second by which answers to unauthenticated requests may exceed the "
+                 "requests, for each source prefix (IPv4 /24, IPv6 /56). Further answers are not "
+                 "sent."},
      SOTTO_INTEGER(server.limits.unauthenticated_excess_rate, 1, kMaxU32)},
     {{.section = "turn.limits",
       .name = "unauthenticated_excess_burst",
@@ -443,7 +448,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .standard = "262144",
       .example = "65536",
       .reloadable = true,
-      .meaning = "The same, at once after a pause."},
+      .meaning = "Bytes by which they may exceed them at once after a pause."},
      SOTTO_INTEGER(server.limits.unauthenticated_excess_burst, 1, kMaxU32)},
 
     {{.section = "turn.lifetimes",
@@ -452,8 +457,8 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .standard = "600",
       .example = "600",
       .reloadable = true,
-      .meaning = "Seconds that an allocation lives if the client asks for no lifetime; the least "
-                 "that is granted."},
+      .meaning = "Lifetime of an allocation, in seconds, if the client does not ask for one; also "
+                 "the shortest lifetime that is granted."},
      SOTTO_INTEGER(server.lifetimes.default_s, 1, kYear)},
     {{.section = "turn.lifetimes",
       .name = "max",
@@ -461,15 +466,15 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .standard = "3600",
       .example = "7200",
       .reloadable = true,
-      .meaning = "Seconds that are granted at most."},
+      .meaning = "The longest lifetime that is granted, in seconds."},
      SOTTO_INTEGER(server.lifetimes.max_s, 1, kYear)},
 
     {{.section = "process",
       .name = "user",
       .type = "a string",
-      .standard = "(sotto, if there is such a user)",
+      .standard = "(sotto, if that user exists)",
       .example = "\"sotto\"",
-      .meaning = "Whom to run as after the start, when started as root."},
+      .meaning = "The user to run as after the start, when started as root."},
      [](const ConfigValue& v, RelaydConfig& c) { ReadUserName(v, c.user); }},
     {{.section = "process",
       .name = "drain_s",
@@ -478,9 +483,9 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .example = "600",
       .reloadable = true,
       .meaning =
-          "On SIGTERM: seconds for which no new allocations are made and those that stand go "
-          "on, before the relay ends; sooner if none is left. A second SIGTERM ends it at "
-          "once. 0: no drain."},
+          "Seconds to drain after SIGTERM: the relay accepts no new allocations, existing ones "
+          "continue, and it stops when none is left or the time is over. A second SIGTERM stops it "
+          "at once. 0: no drain."},
      SOTTO_INTEGER(drain_s, 0, 7 * 24 * 3600)},
     {{.section = "admin",
       .name = "socket",
@@ -488,17 +493,17 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .standard = "(none)",
       .example = "\"/run/sotto/relayd.sock\"",
       .meaning =
-          "Unix socket of the admin services, an absolute path. Its folder belongs to the user "
-          "that the relay runs as. Who may open it is a full operator: calls, users, secrets, "
-          "credentials, captured packets."},
+          "Unix socket of the admin services, an absolute path. The user that the relay runs as "
+          "must be able to write to its folder. Everyone who can open it is a full operator: "
+          "calls, users, secrets, credentials, captured packets."},
      [](const ConfigValue& v, RelaydConfig& c) { ReadSocketPath(v, c.admin.socket); }},
     {{.section = "admin",
       .name = "group",
       .type = "a string",
-      .standard = "(that of the user that the relay runs as)",
+      .standard = "(group of the user that the relay runs as)",
       .example = "\"sotto-admin\"",
       .meaning =
-          "The group whose members may open `socket`, and so are full operators; nobody else "
+          "The group whose members may open `socket`, and so are full operators. No other user "
           "may."},
      [](const ConfigValue& v, RelaydConfig& c) { ReadUserName(v, c.admin.group); }},
     {{.section = "admin",
@@ -507,8 +512,8 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .standard = "(none)",
       .example = "\"192.0.2.20:9640\"",
       .meaning =
-          "Where the admin services are reached over TCP, on a kernel socket, with mutual TLS "
-          "alone: needs the three below. Who is let in is a full operator."},
+          "Address of the admin services over TCP, on a kernel socket. It always uses mutual TLS, "
+          "so it needs the next three keys. Every client that is accepted is a full operator."},
      [](const ConfigValue& v, RelaydConfig& c) { ReadServicePort(v, c.admin.listen); }},
     {{.section = "admin",
       .name = "tls_cert",
@@ -516,7 +521,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .standard = "(none)",
       .example = "\"/etc/sotto/relayd.crt\"",
       .reloadable = true,
-      .meaning = "For `listen`: the relay's certificate and its chain, a PEM file."},
+      .meaning = "For `listen`: the relay's certificate with its chain, a PEM file."},
      [](const ConfigValue& v, RelaydConfig& c) { ReadFilePath(v, c.admin.tls.cert); }},
     {{.section = "admin",
       .name = "tls_key",
@@ -532,15 +537,15 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .standard = "(none)",
       .example = "\"/etc/sotto/signald-ca.crt\"",
       .reloadable = true,
-      .meaning = "For `listen`: a PEM file with the authorities whose clients are let in, all of "
-                 "them. Use one that signs for nothing else."},
+      .meaning = "For `listen`: a PEM file with authorities. Every client with a certificate of "
+                 "theirs is accepted, so use an authority that signs nothing else."},
      [](const ConfigValue& v, RelaydConfig& c) { ReadFilePath(v, c.admin.tls.ca); }},
     {{.section = "metrics",
       .name = "listen",
       .type = "an address with a port",
       .standard = "(none)",
       .example = "\"127.0.0.1:9641\"",
-      .meaning = "Where Prometheus fetches metrics, over HTTP, on a kernel socket."},
+      .meaning = "Address on which Prometheus fetches metrics, over HTTP, on a kernel socket."},
      [](const ConfigValue& v, RelaydConfig& c) { ReadServicePort(v, c.metrics_listen); }},
     {{.section = "log",
       .name = "level",
@@ -556,7 +561,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .standard = "\"text\"",
       .example = "\"json\"",
       .reloadable = true,
-      .meaning = "`\"text\"`, or `\"json\"`: an object a line."},
+      .meaning = "`\"text\"`, or `\"json\"`: one object per line."},
      [](const ConfigValue& v, RelaydConfig& c) { ReadLogFormat(v, c.log.format); }},
 };
 #undef SOTTO_INTEGER

@@ -128,7 +128,7 @@ INSTANTIATE_TEST_SUITE_P(
               {"c.toml:3: [dataplane] has no key \"policy\"; policy belongs in [turn.peers]."}},
         Wrong{"workers = 1",
               "zzz = 1",
-              {"c.toml:3: [dataplane] has no key \"zzz\"; known here are ", "max_allocations"}},
+              {"c.toml:3: [dataplane] has no key \"zzz\"; valid here: ", "max_allocations"}},
         Wrong{"[metrics]",
               "[metrix]",
               {"c.toml:29: unknown section or key \"metrix\"; did you mean metrics?"}},
@@ -146,7 +146,7 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{
             "poll = \"adaptive\"",
             "poll = \"lazy\"",
-            {"c.toml:4: [dataplane] poll: \"lazy\" is unknown; must be \"adaptive\" or \"busy\""}},
+            {"c.toml:4: [dataplane] poll: \"lazy\" is not known; must be \"adaptive\" or \"busy\""}},
         Wrong{"max_allocations = 100000",
               "max_allocations = -1",
               {"c.toml:5: [dataplane] max_allocations: -1 is out of range"}},
@@ -179,18 +179,18 @@ INSTANTIATE_TEST_SUITE_P(
               {"c.toml:10: [interface] mac: must be the address of one station"}},
         Wrong{"gateways =",
               "mac = \"nonsense\"\ngateways =",
-              {"c.toml:10: [interface] mac: \"nonsense\" isn't valid; must be a MAC address"}},
+              {"c.toml:10: [interface] mac: \"nonsense\" is not valid; must be a MAC address"}},
         Wrong{"port = \"net_af_packet0\"", "port = \"\"", {"c.toml:8: [interface] port: "}},
         Wrong{"port = \"net_af_packet0\"",
               "vlan = 3",
               {"c.toml:7: this [[interface]] lacks port; must be a string"}},
         Wrong{"[[interface]]",
               "[interface]",
-              {"c.toml:7: an interface must be written [[interface]]"}},
+              {"c.toml:7: an interface must be an array of tables: write [[interface]]"}},
         Wrong{
             "\"192.0.2.10:3478\"",
             "\"192.0.2.10\"",
-            {"c.toml:14: [turn] listen: \"192.0.2.10\" isn't valid; must be an array of addresses "
+            {"c.toml:14: [turn] listen: \"192.0.2.10\" is not valid; must be an array of addresses "
              "with ports"}},
         Wrong{"49152-65535",
               "65535-49152",
@@ -205,7 +205,7 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{
             "\"public\"",
             "\"open\"",
-            {"c.toml:23: [turn.peers] policy: \"open\" is unknown; must be \"public\" or \"relay\" "
+            {"c.toml:23: [turn.peers] policy: \"open\" is not known; must be \"public\" or \"relay\" "
              "or \"call\""}},
         Wrong{"198.51.100.0/24",
               "198.51.100.1/24",
@@ -273,10 +273,12 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"[turn]",
               "[[interface]]\nport = \"net_af_packet0\"\naddresses = [\"10.0.0.1/8\"]\n[turn]",
               {"c.toml:12: [interface] port: \"net_af_packet0\" with VLAN 0 stands twice"}},
-        Wrong{"[turn]",
-              "[[interface]]\nport = \"net_af_packet0\"\nvlan = 4\nmac = \"02:00:00:00:00:09\"\n"
-              "addresses = [\"10.0.0.1/8\"]\n[turn]",
-              {"c.toml:12: [interface] mac: the interfaces of port \"net_af_packet0\" must agree"}},
+        Wrong{
+            "[turn]",
+            "[[interface]]\nport = \"net_af_packet0\"\nvlan = 4\nmac = \"02:00:00:00:00:09\"\n"
+            "addresses = [\"10.0.0.1/8\"]\n[turn]",
+            {"c.toml:12: [interface] mac: all interfaces of port \"net_af_packet0\" must have the "
+             "same value"}},
         Wrong{"a-long-secret",
               "short",
               {"c.toml:19: [turn.auth] users: the password of \"demo\" is too short; must have 6"}},
@@ -297,8 +299,7 @@ INSTANTIATE_TEST_SUITE_P(
               {"c.toml:23: [turn.lifetimes] default: 700 is above max, which is 600"}},
         Wrong{"[admin]",
               "[admin]\nlisten = \"127.0.0.1:9640\"\ntls_cert = \"/c\"\ntls_key = \"/k\"",
-              {"c.toml:28: [admin] listen: TCP is served with mutual TLS alone, and tls_ca is "
-               "missing; give it"}},
+              {"c.toml:28: [admin] listen: TCP needs mutual TLS, and tls_ca is missing; set it"}},
         Wrong{"[admin]",
               "[admin]\ntls_key = \"/k\"",
               {"c.toml:28: [admin] tls_key: is for listen, which is missing"}},
@@ -443,10 +444,10 @@ TEST_F(ConfigFile, WarnsIfOthersCanReadIt) {
 
 TEST_F(ConfigFile, SaysWhyItCantBeRead) {
   EXPECT_EQ(LoadConfig(path_ + ".none").status().code(), absl::StatusCode::kNotFound);
-  EXPECT_THAT(std::string(LoadConfig("/").status().message()), HasSubstr("isn't a regular file"));
+  EXPECT_THAT(std::string(LoadConfig("/").status().message()), HasSubstr("is not a regular file"));
   const std::string fifo = path_ + ".fifo";
   ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
-  EXPECT_THAT(std::string(LoadConfig(fifo).status().message()), HasSubstr("isn't a regular file"));
+  EXPECT_THAT(std::string(LoadConfig(fifo).status().message()), HasSubstr("is not a regular file"));
   std::remove(fifo.c_str());
 }
 

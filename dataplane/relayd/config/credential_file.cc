@@ -34,7 +34,7 @@ const ConfigReader<KeptCredentials>& Reader() {
         .standard = "[]",
         .example = R"(["current-secret", "previous-secret"])",
         .secret = true,
-        .meaning = "Secrets, the newest first."},
+        .meaning = "Secrets, newest first."},
        [](const ConfigValue& v, KeptCredentials& k) { v.ReadAll(k.secrets); }},
   };
   static const auto* const reader = new ConfigReader<KeptCredentials>(
@@ -63,9 +63,11 @@ std::string Quoted(std::string_view text) {
 
 std::string Render(const KeptCredentials& kept) {
   std::string text =
-      "# Kept by sotto-relayd: sottoctl users, sottoctl secrets. Edit it by hand only while no\n"
-      "# relay runs with it, or reload right after.\n"
-      "[turn.auth]\nshared_secrets = [";
+      "# Written by sotto-relayd (sottoctl users, sottoctl secrets). Edit it only while no relay "
+      "uses it,\n"
+      "# or reload the relay right after.\n"
+      "[turn.auth]\n"
+      "shared_secrets = [";
   for (const std::string& secret : kept.secrets) text += "\n  " + Quoted(secret) + ",";
   text += "\n]\n[turn.auth.users]\n";
   for (const auto& [name, password] : kept.users) {
@@ -138,15 +140,18 @@ absl::Status SaveCredentials(const std::string& path, const KeptCredentials& cre
   const std::string text = Render(credentials);
   if (text.size() > kMaxConfigSize) {
     return absl::ResourceExhaustedError(fmt::format(
-        "[turn.auth] file: {} would have more than {} bytes; remove users that are gone", path,
-        kMaxConfigSize));
+        "[turn.auth] file: {} would be larger than {} bytes; remove users that are no longer "
+        "needed",
+        path, kMaxConfigSize));
   }
   // What can't be read would be lost at the next start.
   const absl::StatusOr<KeptCredentials> read = Reader().Parse(text, path, {});
   if (!read.ok()) return absl::InvalidArgumentError(read.status().message());
   if (!(*read == credentials)) {
     return absl::InternalError(fmt::format(
-        "[turn.auth] file: {} would not say what it should; nothing was written", path));
+        "[turn.auth] file: {} would not read back as it was meant (an internal error); nothing was "
+        "written",
+        path));
   }
   NewFile file(path + ".new");
   if (!file.Write(text)) return Failed("can't be written", path + ".new");
@@ -162,13 +167,14 @@ absl::Status SaveCredentials(const std::string& path, const KeptCredentials& cre
 absl::Status CheckCredentialAccess(const std::string& path) {
   const std::string folder = FolderOf(path);
   if (access(folder.c_str(), W_OK | X_OK) != 0) {
-    return Failed(fmt::format("is to be written in a folder that the relay can't write to; let "
-                              "user {} do so, or name another",
+    return Failed(fmt::format("is in a folder that the relay can't write to; let user {} write to "
+                              "it, or name another file",
                               geteuid()),
                   path);
   }
   if (access(path.c_str(), R_OK) != 0 && errno != ENOENT) {
-    return Failed(fmt::format("can't be read by user {}, as whom the relay runs", geteuid()), path);
+    return Failed(fmt::format("can't be read by user {}, which the relay runs as", geteuid()),
+                  path);
   }
   return absl::OkStatus();
 }

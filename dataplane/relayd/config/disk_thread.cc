@@ -42,8 +42,8 @@ DiskThread::~DiskThread() {
   shared_->changed.notify_all();
   if (!shared_->changed.wait_for(lock, kStopWait, [this] { return shared_->ended; })) {
     Log(LogLevel::kError,
-        "The disk keeps a change of users or secrets waiting; look at [turn.auth] file before the "
-        "next start.");
+        "A change of users or secrets waits for the disk and may not be saved; check [turn.auth] "
+        "file before the next start.");
   }
 }
 

@@ -26,8 +26,7 @@ std::string Text(const absl::Status& status) {
 
 absl::Status Stopping() {
   return absl::UnavailableError(
-      "the relay is stopping, and may have written the change or not; look at it once the relay "
-      "runs "
+      "the relay is stopping, so the change may or may not be saved; check it when the relay runs "
       "again");
 }
 
@@ -93,7 +92,8 @@ absl::StatusOr<KeptCredentials> RunningConfig::ReadKept() const {
     // What the file says is about to change to what comes into force then.
     KeptCredentials kept = kept_;
     kept.warnings = {fmt::format(
-        "[turn.auth] file: {} is being written, so it wasn't read; reload again if you edited it.",
+        "[turn.auth] file: {} is being written, so it was not read; if you edited it, reload "
+        "again.",
         path)};
     return kept;
   }
@@ -101,8 +101,8 @@ absl::StatusOr<KeptCredentials> RunningConfig::ReadKept() const {
   if (!absl::IsNotFound(kept.status())) return kept;
   if (kept_ == KeptCredentials()) return KeptCredentials();
   return absl::InvalidArgumentError(
-      fmt::format("[turn.auth] file: {} is gone, and with it the users and secrets that the relay "
-                  "keeps there; put it back, or start the relay anew to go on without them",
+      fmt::format("[turn.auth] file: {} is missing, and with it the users and secrets in it; "
+                  "restore the file, or restart the relay to continue without them",
                   path));
 }
 
@@ -124,8 +124,8 @@ absl::StatusOr<RunningConfig::Prepared> RunningConfig::Prepare(const RelaydConfi
     });
     if (twice > 0) {
       change.warnings.push_back(
-          fmt::format("{} user{} in [turn.auth] users and in {} too; what the configuration says "
-                      "is in force, so remove the other.",
+          fmt::format("{} user{} both in [turn.auth] users and in {}; the configuration takes "
+                      "precedence, so remove the other.",
                       twice, twice == 1 ? " stands" : "s stand", config_.credential_file));
     }
   }
@@ -158,8 +158,8 @@ absl::StatusOr<RunningConfig::Prepared> RunningConfig::Prepare(const RelaydConfi
   }
   if (options.auth.users.empty() && options.auth.shared_secrets.empty()) {
     change.warnings.push_back(
-        "There is no user and no shared secret, so nobody can allocate; make some with sottoctl "
-        "users add and sottoctl secrets rotate.");
+        "There are no users and no shared secrets, so no client can allocate; add some with "
+        "sottoctl users add or sottoctl secrets rotate.");
   }
   return prepared;
 }
@@ -207,7 +207,7 @@ LogLevel RunningConfig::SetLogLevel(LogLevel level) {
 absl::Status RunningConfig::CheckKept(std::string_view what) const {
   if (!config_.credential_file.empty()) return absl::OkStatus();
   return absl::FailedPreconditionError(
-      fmt::format("the relay has no file to keep {} in; set [turn.auth] file and start it anew, or "
+      fmt::format("the relay has no file to keep {} in; set [turn.auth] file and restart it, or "
                   "change the configuration and reload",
                   what));
 }
@@ -297,16 +297,16 @@ absl::StatusOr<KeptCredentials> RunningConfig::WithUser(const std::string& name,
   }
   if (config_.server.auth.users.contains(name)) {
     return absl::FailedPreconditionError(
-        fmt::format("user \"{}\" stands in {}; change it there, and reload", name, path_));
+        fmt::format("user \"{}\" is defined in {}; change it there, and reload", name, path_));
   }
   if (kept_.users.contains(name)) {
-    return absl::AlreadyExistsError(fmt::format(
-        "there is a user \"{}\" already; remove it first, or choose another name", name));
+    return absl::AlreadyExistsError(
+        fmt::format("user \"{}\" already exists; remove it first, or choose another name", name));
   }
   if (kept_.users.size() >= kMaxKeptUsers) {
     return absl::ResourceExhaustedError(
-        fmt::format("the relay keeps {} users, which is all that it does; remove some, or use "
-                    "time-limited credentials",
+        fmt::format("the relay has {} users, which is its limit; remove some, or use time-limited "
+                    "credentials",
                     kept_.users.size()));
   }
   KeptCredentials kept = kept_;
@@ -319,7 +319,7 @@ absl::StatusOr<KeptCredentials> RunningConfig::WithoutUser(const std::string& na
   if (!kept_.users.contains(name)) {
     if (config_.server.auth.users.contains(name)) {
       return absl::FailedPreconditionError(
-          fmt::format("user \"{}\" stands in {}; remove it there, and reload", name, path_));
+          fmt::format("user \"{}\" is defined in {}; remove it there, and reload", name, path_));
     }
     return absl::NotFoundError(fmt::format("there is no user \"{}\"", name));
   }
@@ -375,9 +375,8 @@ absl::StatusOr<RunningConfig::Credential> RunningConfig::Mint(std::string_view n
   const relay::ServerOptions options = Options();
   if (options.auth.shared_secrets.empty()) {
     return absl::FailedPreconditionError(
-        "there is no shared secret to mint with; rotate the secrets to make one, or set "
-        "[turn.auth] "
-        "shared_secrets and reload");
+        "there is no shared secret to mint credentials with; create one with sottoctl secrets "
+        "rotate, or set [turn.auth] shared_secrets and reload");
   }
   if (valid_s == 0) valid_s = 24 * 3600;
   if (valid_s > kMaxValid) {
@@ -386,7 +385,7 @@ absl::StatusOr<RunningConfig::Credential> RunningConfig::Mint(std::string_view n
   }
   if (options.peers.kind == relay::PeerPolicyKind::kCall && !relay::ParseCallName(name)) {
     return absl::InvalidArgumentError(
-        "[turn.peers] policy is \"call\", so the name must be that of a leg: CALL/a or CALL/b");
+        "[turn.peers] policy is \"call\", so the name must name a leg: CALL/a or CALL/b");
   }
   Credential credential;
   credential.expires_unix_s = now.unix_s + static_cast<int64_t>(valid_s);

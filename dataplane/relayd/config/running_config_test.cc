@@ -162,10 +162,10 @@ TEST_F(RunningConfigTest, ABadFileAHundredTimesInARowChangesNothing) {
   const std::pair<std::string, std::string> bad[] = {
       {With("policy = \"public\"", "policy = \"pubic\""), "[turn.peers] policy"},
       {With("users = {", "users = { carol = \"x\","), "the password of"},
-      {With("realm =", "realm = ["), "isn't TOML"},
+      {With("realm =", "realm = ["), "is not valid TOML"},
       {With("", "") + "[log]\nlevel = \"loud\"\n", "[log] level"},
       // Good by itself, but not with what only a restart changes.
-      {With("policy = \"public\"", "policy = \"call\""), "names no leg"},
+      {With("policy = \"public\"", "policy = \"call\""), "does not name a leg"},
   };
   for (int i = 0; i < 100; ++i) {
     const auto& [text, said] = bad[i % std::size(bad)];
@@ -327,7 +327,7 @@ TEST_F(RunningConfigTest, StartsWithNobodyIfItKeepsUsersItself) {
   std::string text = With("shared_secrets = [\"configured\"]\n", "");
   text.erase(text.find("users ="), text.find("file =") - text.find("users ="));
   Start(text);
-  EXPECT_THAT(running_->config().warnings, ElementsAre(HasSubstr("nobody can allocate")));
+  EXPECT_THAT(running_->config().warnings, ElementsAre(HasSubstr("no client can allocate")));
   EXPECT_EQ(running_->Mint("alice", 60, now_).status().code(),
             absl::StatusCode::kFailedPrecondition);
   ASSERT_TRUE(AddUser("erin", "erins-secret").ok());
@@ -490,7 +490,7 @@ TEST_F(SlowDiskTest, AReloadMeanwhileLosesNothingAndBringsNothingEarly) {
     const auto change = running_->Reload(*server_);
     ASSERT_TRUE(change.ok()) << change.status();
     EXPECT_THAT(change->keys.reloadable, ElementsAre("[turn.peers] deny"));
-    EXPECT_THAT(change->warnings, ElementsAre(HasSubstr("reload again if you edited it")));
+    EXPECT_THAT(change->warnings, ElementsAre(HasSubstr("if you edited it, reload again")));
     EXPECT_FALSE(Allocates(name));
     if (!written_before) written = Write();
     Then(written);

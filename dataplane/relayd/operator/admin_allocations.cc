@@ -20,8 +20,8 @@ void LogEnded(uint32_t ended) {
 
 absl::Status RefuseAll() {
   return absl::InvalidArgumentError(
-      "filter: asks for nothing, which would end every allocation; name a user, a client, a peer, "
-      "a relayed address or an age, or drain the relay to end them all");
+      "filter: is empty, which would end every allocation; name a user, a client, a peer, a "
+      "relayed address or an age, or drain the relay to end them all");
 }
 
 }  // namespace
@@ -38,7 +38,7 @@ grpc::ServerUnaryReactor* AdminService::EndAllocation(Context* context,
     LogEnded(ended);
     if (ended > 0) return absl::OkStatus();
     return absl::NotFoundError(
-        fmt::format("there is no allocation {}; it has ended, or never was", request->id()));
+        fmt::format("there is no allocation {}; it has ended or never existed", request->id()));
   });
 }
 

@@ -36,8 +36,7 @@ ControlRequests::Step EndOf(const std::string& name, api::RemoveUserResponse* re
     const std::optional<uint32_t> ended = (*sweep)->Step(server, now);
     if (!ended) return std::nullopt;
     response->set_ended(*ended);
-    Log(LogLevel::kInfo, "The allocations of a removed user were ended.",
-        {{"allocations", *ended}});
+    Log(LogLevel::kInfo, "Ended the allocations of a removed user.", {{"allocations", *ended}});
     return absl::OkStatus();
   };
 }
@@ -97,7 +96,7 @@ grpc::ServerUnaryReactor* AdminService::Drain(Context* context, const api::Drain
     }
     server.Drain(deadline);
     FillStatus(server, now, *response);
-    Log(LogLevel::kInfo, "The relay drains.",
+    Log(LogLevel::kInfo, "The relay is draining.",
         {{"allocations", server.allocation_count()}, {"deadline_s", response->drain_deadline_s()}});
     return absl::OkStatus();
   });
@@ -108,9 +107,9 @@ grpc::ServerUnaryReactor* AdminService::Undrain(Context* context, const api::Und
   return requests_.Do(context, [=, this](relay::Server& server, const Now& now) {
     if (server.drain().for_good) {
       return absl::FailedPreconditionError(
-          "the relay was told to end, and drains before it does; start it anew");
+          "the relay is draining because it was told to stop, which can't be undone; restart it");
     }
-    if (server.drain().draining) Log(LogLevel::kInfo, "The relay takes new allocations again.");
+    if (server.drain().draining) Log(LogLevel::kInfo, "The relay accepts new allocations again.");
     server.Undrain();
     FillStatus(server, now, *response);
     return absl::OkStatus();
@@ -126,7 +125,7 @@ grpc::ServerUnaryReactor* AdminService::AddUser(Context* context,
                         [=, &server](absl::StatusOr<std::string> made) {
                           if (!made.ok()) return answer.With(made.status());
                           response->set_password(*std::move(made));
-                          Log(LogLevel::kInfo, "A user was added.",
+                          Log(LogLevel::kInfo, "An operator added a user.",
                               {{"users", server.options().auth.users.size()}});
                           answer.With(absl::OkStatus());
                         });
@@ -136,15 +135,16 @@ grpc::ServerUnaryReactor* AdminService::AddUser(Context* context,
 grpc::ServerUnaryReactor* AdminService::RemoveUser(Context* context,
                                                    const api::RemoveUserRequest* request,
                                                    api::RemoveUserResponse* response) {
-  return requests_.Begin(context, [=, this](relay::Server& server, const Now&,
-                                            const ControlRequests::Answer& answer) {
-    config_.RemoveUser(server, request->name(), [=, &server](const absl::Status& status) {
-      if (!status.ok()) return answer.With(status);
-      Log(LogLevel::kInfo, "A user was removed.", {{"users", server.options().auth.users.size()}});
-      if (!request->end_allocations()) return answer.With(status);
-      answer.InSteps(EndOf(request->name(), response));
-    });
-  });
+  return requests_.Begin(
+      context, [=, this](relay::Server& server, const Now&, const ControlRequests::Answer& answer) {
+        config_.RemoveUser(server, request->name(), [=, &server](const absl::Status& status) {
+          if (!status.ok()) return answer.With(status);
+          Log(LogLevel::kInfo, "An operator removed a user.",
+              {{"users", server.options().auth.users.size()}});
+          if (!request->end_allocations()) return answer.With(status);
+          answer.InSteps(EndOf(request->name(), response));
+        });
+      });
 }
 
 grpc::ServerUnaryReactor* AdminService::RotateSecret(Context* context,
@@ -155,7 +155,7 @@ grpc::ServerUnaryReactor* AdminService::RotateSecret(Context* context,
         config_.RotateSecret(
             server, request->keep(), [=](absl::StatusOr<RunningConfig::Rotation> rotation) {
               if (!rotation.ok()) return answer.With(rotation.status());
-              Log(LogLevel::kInfo, "The shared secrets were rotated.",
+              Log(LogLevel::kInfo, "An operator rotated the shared secrets.",
                   {{"newest", SecretId(rotation->secret)}, {"dropped", rotation->dropped.size()}});
               response->set_secret(std::move(rotation->secret));
               for (std::string& id : rotation->dropped) response->add_dropped(std::move(id));
@@ -175,7 +175,7 @@ grpc::ServerUnaryReactor* AdminService::MintCredential(Context* context,
     response->set_password(std::move(minted->password));
     for (std::string& url : minted->urls) response->add_urls(std::move(url));
     response->set_expires_unix_s(minted->expires_unix_s);
-    Log(LogLevel::kInfo, "A credential was minted for an operator.",
+    Log(LogLevel::kInfo, "An operator minted a credential.",
         {{"valid_s", minted->expires_unix_s - now.unix_s}});
     return absl::OkStatus();
   });

@@ -148,7 +148,7 @@ TEST_F(AdminChangesTest, WhatIsStillBeingWrittenAtTheEndIsAnswered) {
   relay_.Stop();
   const grpc::Status status = erin.get();
   EXPECT_EQ(status.error_code(), grpc::UNAVAILABLE);
-  EXPECT_THAT(status.error_message(), HasSubstr("may have written the change or not"));
+  EXPECT_THAT(status.error_message(), HasSubstr("may or may not be saved"));
 }
 
 }  // namespace

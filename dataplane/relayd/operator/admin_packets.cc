@@ -24,8 +24,8 @@ absl::StatusOr<DropReason> DropReasonOf(std::string_view name) {
     if (DropReasonName(static_cast<DropReason>(i)) == name) return static_cast<DropReason>(i);
   }
   return absl::InvalidArgumentError(
-      fmt::format("filter.drop_reason: there is no {}; `sottoctl drops --all` lists them, \"any\" "
-                  "stands for all",
+      fmt::format("filter.drop_reason: there is no reason {}; `sottoctl drops --all` lists the "
+                  "reasons, and \"any\" matches all",
                   name.substr(0, 64)));
 }
 
@@ -69,7 +69,7 @@ absl::StatusOr<CaptureOptions> OptionsOf(const api::CaptureRequest& request) {
       options.filter.received = false;
       break;
     default:
-      return absl::InvalidArgumentError("filter.direction: neither rx, tx nor any");
+      return absl::InvalidArgumentError("filter.direction: must be rx, tx or any");
   }
   return options;
 }

@@ -27,8 +27,9 @@ absl::Status ParseAddress(std::string_view field, const std::string& text,
   }
   constexpr size_t kShown = 80;
   return absl::InvalidArgumentError(
-      fmt::format("{}: \"{}\" is no address; write 192.0.2.1, 2001:db8::1, a prefix without host "
-                  "bits (192.0.2.0/24), 192.0.2.1:3478 or [2001:db8::1]:3478",
+      fmt::format("{}: \"{}\" is not an address; must be such as 192.0.2.1, 2001:db8::1, "
+                  "192.0.2.1:3478 or [2001:db8::1]:3478, or a prefix without host bits "
+                  "(192.0.2.0/24)",
                   field, text.substr(0, kShown)));
 }
 
@@ -43,8 +44,8 @@ absl::StatusOr<AllocationQuery> AllocationQuery::Parse(const relay::v1::Allocati
   }
   if (filter.max_age_s() != 0 && filter.max_age_s() < filter.min_age_s()) {
     return absl::InvalidArgumentError(fmt::format(
-        "max_age_s: {} is less than min_age_s, {}, so nothing can match; swap them, or leave one "
-        "out",
+        "max_age_s: {} is less than min_age_s, {}, so nothing can match; swap them, or remove "
+        "one",
         filter.max_age_s(), filter.min_age_s()));
   }
   query.id_ = filter.id();

@@ -110,8 +110,8 @@ void CallControlService::StartWatch(std::shared_ptr<LegWatcher> watcher, relay::
   if (watches_.size() >= options_.max_watchers) {
     return watcher->End(
         {grpc::StatusCode::RESOURCE_EXHAUSTED,
-         fmt::format("{} watch the legs of this relay already, which is all that it "
-                     "takes; end one of these watches",
+         fmt::format("{} clients watch the legs of this relay already, and it serves no more; end "
+                     "one of these watches",
                      watches_.size())});
   }
   const uint64_t id = next_watch_++;

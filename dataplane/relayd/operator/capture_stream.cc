@@ -18,7 +18,7 @@ void CaptureStream::Begin(const absl::StatusOr<CaptureOptions>& options) {
   if (!options.ok()) return Finish(ToGrpc(options.status()));
   absl::StatusOr<std::unique_ptr<CaptureSession>> session = capture_.Start(*options);
   if (!session.ok()) return Finish(ToGrpc(session.status()));
-  Log(LogLevel::kInfo, "A capture begins.",
+  Log(LogLevel::kInfo, "A capture has started.",
       {{"payload", options->payload},
        {"max_packets", options->max_packets},
        {"max_seconds", options->max_seconds}});
@@ -46,9 +46,10 @@ void CaptureStream::Step() {
     case State::kOver:
       return StartWriteAndFinish(&chunk_, {}, grpc::Status::OK);
     case State::kClosed:
-      return StartWriteAndFinish(
-          &chunk_, {},
-          {grpc::StatusCode::UNAVAILABLE, "the relay is stopping; what was captured is whole"});
+      return StartWriteAndFinish(&chunk_, {},
+                                 {grpc::StatusCode::UNAVAILABLE,
+                                  "the relay is stopping; the packets captured so far are "
+                                  "complete"});
   }
 }
 

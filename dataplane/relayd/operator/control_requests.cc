@@ -7,7 +7,7 @@ namespace sotto::dataplane {
 
 grpc::Status Unavailable() {
   return {grpc::StatusCode::UNAVAILABLE,
-          "the relay is stopping, or has more requests than it takes; try again"};
+          "the relay is stopping or has too many requests waiting; try again"};
 }
 
 grpc::ServerUnaryReactor* ControlRequests::Do(grpc::CallbackServerContext* context, Work work) {

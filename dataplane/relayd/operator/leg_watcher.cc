@@ -16,7 +16,8 @@ bool LegWatcher::Push(relay::v1::LegEvent event) {
   if (end_) return false;
   if (events_.size() >= max_events_) {
     SetEnd(grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
-                        "the watcher doesn't keep up with the legs; watch anew, and read faster"));
+                        "the watcher is too slow for the changes of legs; start a new watch, and "
+                        "read faster"));
   } else {
     events_.push_back(std::move(event));
   }

@@ -90,86 +90,87 @@ std::optional<ControlState> AskControl(const RelayView& relay, const RunningConf
 void AddTurn(const ControlState& state, MetricFamilies& families) {
   const relay::ServerCounters& turn = state.turn;
   families.Counter("sotto_relay_requests_total",
-                   "Well-formed STUN requests, Binding excluded "
-                   "where workers answer it.",
+                   "Well-formed STUN requests, except Binding requests that workers answered.",
                    Number(turn.requests));
   const std::string_view auth = "sotto_relay_authentications_total";
   const std::string_view auth_help =
-      "TURN requests that carried credentials, by result; a stale nonce is normal once an hour for "
-      "each client.";
+      "TURN requests with credentials, by result; one stale nonce per hour and client is normal.";
   families.Counter(auth, auth_help, Number(turn.authenticated), {{"result", "accepted"}});
   families.Counter(auth, auth_help, Number(turn.auth_failures), {{"result", "refused"}});
   families.Counter(auth, auth_help, Number(turn.stale_nonces), {{"result", "stale_nonce"}});
   for (const relay::StunError error : kErrors) {
     families.Counter("sotto_relay_error_responses_total",
-                     "Error responses, by STUN error code; a client's first request is answered "
-                     "with 401.",
+                     "Error responses, by STUN error code; 401 is the normal answer to a client's "
+                     "first request.",
                      Number(turn.error_responses[static_cast<size_t>(error)]),
                      {{"code", fmt::format("{}", static_cast<int>(error))}});
   }
   for (size_t i = 0; i < relay::kRefusalCount; ++i) {
     families.Counter("sotto_relay_refusals_total",
-                     "Well-formed, authentic requests that were refused, by reason; `sottoctl "
+                     "Well-formed, authenticated requests that were refused, by reason; `sottoctl "
                      "stats` says what to do about each.",
                      Number(turn.refusals[i]),
                      {{"reason", relay::RefusalName(static_cast<relay::Refusal>(i))}});
   }
   for (size_t i = 1; i < turn.discards.size(); ++i) {
     families.Counter("sotto_relay_discarded_datagrams_total",
-                     "Datagrams that reached the TURN server and led to nothing, by reason.",
+                     "Datagrams that the TURN server discarded, by reason.",
                      Number(turn.discards[i]),
                      {{"reason", relay::DiscardName(static_cast<relay::Discard>(i))}});
   }
-  families.Gauge("sotto_relay_allocations", "Allocations at the moment.", state.allocations);
-  families.Gauge("sotto_relay_allocations_limit", "[dataplane] max_allocations.",
+  families.Gauge("sotto_relay_allocations", "Current number of allocations.", state.allocations);
+  families.Gauge("sotto_relay_allocations_limit",
+                 "Maximum number of allocations ([dataplane] max_allocations).",
                  state.max_allocations);
-  families.Counter("sotto_relay_allocations_created_total", "Allocations made.",
+  families.Counter("sotto_relay_allocations_created_total", "Allocations created.",
                    Number(turn.allocations_created));
   const std::string_view ended = "sotto_relay_allocations_ended_total";
   const std::string_view ended_help =
-      "Allocations that ended: expired ones weren't refreshed in time; others were ended by their "
-      "client, by the end of their call, or by an operator.";
+      "Allocations that ended: because they were not refreshed in time, or because their client, "
+      "the end of their call or an operator ended them.";
   families.Counter(ended, ended_help, Number(turn.allocations_expired), {{"how", "expired"}});
   families.Counter(ended, ended_help, Number(turn.allocations_ended - turn.allocations_expired),
                    {{"how", "ended"}});
-  families.Counter("sotto_relay_permissions_created_total", "Permissions made; refreshes excluded.",
-                   Number(turn.permissions_created));
-  families.Counter("sotto_relay_channels_created_total", "Channels bound; refreshes excluded.",
+  families.Counter("sotto_relay_permissions_created_total",
+                   "Permissions created, without refreshes.", Number(turn.permissions_created));
+  families.Counter("sotto_relay_channels_created_total", "Channels bound, without refreshes.",
                    Number(turn.channels_created));
   families.Gauge("sotto_relay_relayed_ports_in_use",
-                 "Relayed ports that allocations and reservations hold.", state.ports_in_use);
+                 "Relayed ports in use by allocations and reservations.", state.ports_in_use);
   families.Gauge("sotto_relay_relayed_ports_limit",
-                 "Relayed ports that there are; 0 with [turn] virtual_prefix, where allocations "
+                 "Total number of relayed ports; 0 with [turn] virtual_prefix, where allocations "
                  "need none.",
                  state.ports);
   families.Gauge(
       "sotto_relay_calls",
-      "Calls under the policy \"call\", those that are armed and wait for a leg included.",
+      "Current number of calls under policy \"call\", including armed calls without a leg.",
       state.calls);
-  families.Gauge("sotto_relay_armed_calls", "Calls whose media may flow.", state.armed_calls);
-  families.Gauge("sotto_relay_draining", "1 while the relay drains, else 0.",
+  families.Gauge("sotto_relay_armed_calls", "Current number of armed calls, whose media may flow.",
+                 state.armed_calls);
+  families.Gauge("sotto_relay_draining", "1 while the relay is draining, else 0.",
                  state.draining ? 1 : 0);
   families.Gauge("sotto_relay_config_last_reload_successful",
-                 "0 if the last reload was refused, and what was in force before still is; else 1.",
+                 "1 if the last reload succeeded, 0 if it failed and the previous configuration is "
+                 "still in force.",
                  state.reloaded ? 1 : 0);
-  families.Gauge("sotto_relay_uptime_seconds", "Since the relay was started.",
+  families.Gauge("sotto_relay_uptime_seconds", "Time since the relay started.",
                  static_cast<double>(state.uptime_ms) / 1e3);
 }
 
 void AddControlView(const ControlView& view, MetricFamilies& families) {
   families.Gauge("sotto_relay_fused_channels",
-                 "Channels whose packets go to the other leg in one rewrite.", view.fused_channels);
+                 "Current number of fused channels, whose packets reach the other leg with one "
+                 "look-up.",
+                 view.fused_channels);
   families.Gauge("sotto_relay_retired_records",
-                 "Table records that were taken out and wait until no worker can hold them.",
+                 "Removed table records that wait until no worker can be using them.",
                  Number(view.retired_records));
-  families.Gauge("sotto_relay_neighbors", "Next hops that are in use.", view.neighbors);
+  families.Gauge("sotto_relay_neighbors", "Current number of next hops in use.", view.neighbors);
   families.Gauge("sotto_relay_neighbor_held_frames",
-                 "Frames that wait for their next hop's MAC address.", view.held_frames);
-  families.Counter("sotto_relay_neighbor_failures_total",
-                   "Next hops that stopped answering ARP or ND, or never did.",
+                 "Frames that wait for the MAC address of their next hop.", view.held_frames);
+  families.Counter("sotto_relay_neighbor_failures_total", "Next hops that do not answer ARP or ND.",
                    Number(view.neighbor.failed));
-  families.Counter("sotto_relay_neighbor_changes_total",
-                   "Next hops whose MAC address became another one.",
+  families.Counter("sotto_relay_neighbor_changes_total", "Changes of a next hop's MAC address.",
                    Number(view.neighbor.changed));
   for (size_t i = 1; i < view.l3.size(); ++i) {
     const auto event = static_cast<L3Event>(i);
@@ -177,7 +178,7 @@ void AddControlView(const ControlView& view, MetricFamilies& families) {
                      "Packets that the relay's own IP layer handled (ARP, ND, ICMP), by outcome.",
                      Number(view.l3[i]), {{"event", L3EventName(event)}});
   }
-  families.Gauge("sotto_relay_reassemblies", "Datagrams of which fragments are missing.",
+  families.Gauge("sotto_relay_reassemblies", "Current number of incomplete fragmented datagrams.",
                  view.pending_reassemblies);
 }
 
@@ -198,8 +199,8 @@ void RelayMetrics::Collect(MetricFamilies& families) const {
   const std::optional<ControlState> state = AskControl(relay_, config_, tasks_, patience_);
   families.Gauge("sotto_relay_build_info", "1; the relay's version.", 1, {{"version", version_}});
   families.Gauge("sotto_relay_control_answered",
-                 "1 if the control thread answered this scrape in time; 0: what it alone knows is "
-                 "missing.",
+                 "1 if the control thread answered this scrape in time; if 0, the metrics that "
+                 "only it knows are missing.",
                  state ? 1 : 0);
   CollectPackets(families);
   CollectWorkers(families);
@@ -215,8 +216,8 @@ void RelayMetrics::CollectPackets(MetricFamilies& families) const {
   const PacketSums sums = SumOf(relay_);
   for (size_t i = 0; i < kPacketPathCount; ++i) {
     families.Counter("sotto_relay_path_packets_total",
-                     "Packets that were forwarded, answered or handed to control, by their way "
-                     "through the relay.",
+                     "Packets that were forwarded, answered or handed to control, by path through "
+                     "the relay.",
                      Number(sums.paths[i]), {{"path", PacketPathName(static_cast<PacketPath>(i))}});
   }
   for (size_t i = 0; i < kDropReasonCount; ++i) {
@@ -227,8 +228,8 @@ void RelayMetrics::CollectPackets(MetricFamilies& families) const {
                      {{"reason", DropReasonName(static_cast<DropReason>(i))}});
   }
   families.Histogram("sotto_relay_latency_seconds",
-                     "Time that packets spent in the relay, from the poll that they came by to "
-                     "their hand-over to a port or to control.",
+                     "Time that packets spent in the relay, from the poll that received them until "
+                     "they were handed to a port or to control.",
                      LatencyBuckets(sums), Seconds(sums.latency_ns));
 }
 
@@ -241,20 +242,20 @@ void RelayMetrics::CollectWorkers(MetricFamilies& families) const {
     families.Counter("sotto_relay_received_packets_total", "Packets that workers received.",
                      Number(counters.rx_packets.Read()), label);
     families.Counter("sotto_relay_received_bytes_total",
-                     "Bytes that workers received, Ethernet headers included.",
+                     "Bytes that workers received, including Ethernet headers.",
                      Number(counters.rx_bytes.Read()), label);
-    families.Counter("sotto_relay_sent_packets_total", "Packets that ports took from workers.",
+    families.Counter("sotto_relay_sent_packets_total", "Packets that workers handed to ports.",
                      Number(counters.tx_packets.Read()), label);
     families.Counter("sotto_relay_sent_bytes_total",
-                     "Bytes that ports took from workers, Ethernet headers included.",
+                     "Bytes that workers handed to ports, including Ethernet headers.",
                      Number(counters.tx_bytes.Read()), label);
-    families.Counter("sotto_relay_polls_total", "Rounds over all ports.",
+    families.Counter("sotto_relay_polls_total", "Polls of all ports by workers.",
                      Number(counters.polls.Read()), label);
-    families.Counter("sotto_relay_empty_polls_total", "Rounds that found no packet.",
+    families.Counter("sotto_relay_empty_polls_total", "Polls that found no packet.",
                      Number(counters.empty_polls.Read()), label);
     families.Counter("sotto_relay_worker_seconds_total",
-                     "Time that workers spent in rounds that had packets (busy), and in those that "
-                     "had none, sleep included (idle).",
+                     "Time that workers spent in polls with packets (busy) and in polls without, "
+                     "including sleep (idle).",
                      Number(counters.busy_cycles.Read()) / hz,
                      {{"worker", index}, {"state", "busy"}});
     families.Counter("sotto_relay_worker_seconds_total", "",
@@ -266,34 +267,34 @@ void RelayMetrics::CollectWorkers(MetricFamilies& families) const {
     }
     fills.emplace_back();  // no burst is larger, but a histogram has no end
     families.Histogram("sotto_relay_burst_packets",
-                       "Packets that a receive burst brought; full ones (32) say that the worker "
-                       "lags behind.",
+                       "Packets per receive burst; many full bursts (32) mean that the worker "
+                       "can't keep up.",
                        fills, Number(counters.rx_packets.Read()), label);
     for (const auto& [ring, waiting, capacity] :
          {std::tuple{"requests", worker.requests_waiting, worker.requests_capacity},
           std::tuple{"others", worker.others_waiting, worker.others_capacity}}) {
       families.Gauge("sotto_relay_control_ring_packets",
-                     "Packets that wait for control: STUN requests, and others (ARP, ND, ICMP, "
-                     "fragments).",
+                     "Packets that wait for control, by ring: STUN requests, and others (ARP, ND, "
+                     "ICMP, fragments).",
                      waiting, {{"worker", index}, {"ring", ring}});
-      families.Gauge("sotto_relay_control_ring_capacity", "Packets that the ring takes.", capacity,
-                     {{"worker", index}, {"ring", ring}});
+      families.Gauge("sotto_relay_control_ring_capacity", "Capacity of the ring, in packets.",
+                     capacity, {{"worker", index}, {"ring", ring}});
     }
   }
 }
 
 void RelayMetrics::CollectPorts(MetricFamilies& families) const {
   const PoolView pool = relay_.Pool();
-  families.Gauge("sotto_relay_packet_buffers", "Packet buffers that there are.", pool.size);
+  families.Gauge("sotto_relay_packet_buffers", "Total number of packet buffers.", pool.size);
   families.Gauge("sotto_relay_packet_buffers_in_use",
-                 "Packet buffers in use, those that wait in receive queues included.", pool.in_use);
+                 "Packet buffers in use, including those in receive queues.", pool.in_use);
   for (const PortView& port : relay_.Ports(false)) {
     const PortStatistics& statistics = port.statistics;
     const MetricFamilies::Labels label = {{"port", port.name}};
     families.Gauge("sotto_relay_port_link_up", "1 if the port's link is up, else 0.",
                    statistics.link_up ? 1 : 0, label);
     families.Gauge("sotto_relay_port_speed_bytes",
-                   "Bytes a second that the link carries; 0: the device doesn't say.",
+                   "Speed of the link in bytes per second; 0 if the device does not report it.",
                    statistics.link_mbps * 1e6 / 8, label);
     families.Counter("sotto_relay_port_received_packets_total", "Packets that the device received.",
                      Number(statistics.rx_packets), label);
@@ -304,14 +305,17 @@ void RelayMetrics::CollectPorts(MetricFamilies& families) const {
     families.Counter("sotto_relay_port_sent_bytes_total", "Bytes that the device sent.",
                      Number(statistics.tx_bytes), label);
     families.Counter("sotto_relay_port_missed_packets_total",
-                     "Packets that the device had no receive descriptor for: workers are too slow.",
+                     "Packets that the device dropped for lack of receive descriptors: workers are "
+                     "too slow.",
                      Number(statistics.rx_missed), label);
-    families.Counter("sotto_relay_port_receive_errors_total", "Broken frames.",
-                     Number(statistics.rx_errors), label);
-    families.Counter("sotto_relay_port_send_errors_total", "Frames that the device didn't send.",
+    families.Counter("sotto_relay_port_receive_errors_total",
+                     "Frames that the device received with errors.", Number(statistics.rx_errors),
+                     label);
+    families.Counter("sotto_relay_port_send_errors_total", "Frames that the device failed to send.",
                      Number(statistics.tx_errors), label);
     families.Counter("sotto_relay_port_no_buffer_total",
-                     "Packets that the device had no packet buffer for; raise [dataplane] mbufs.",
+                     "Packets that the device dropped for lack of packet buffers; raise "
+                     "[dataplane] mbufs.",
                      Number(statistics.rx_no_mbuf), label);
   }
 }

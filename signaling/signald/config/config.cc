@@ -21,8 +21,8 @@ void ReadOrigins(const ConfigValue& value, std::vector<std::string>& out) {
     if (!known || origin->find_first_of("/?# *", scheme + 3) != std::string::npos ||
         origin->size() == scheme + 3) {
       element.Fail(
-          fmt::format("{} isn't an origin; must be a scheme, a host and perhaps a port, "
-                      "such as \"https://app.example.org\".",
+          fmt::format("{} is not an origin; must be a scheme, a host and optionally a port, such "
+                      "as \"https://app.example.org\".",
                       Quoted(*origin)));
     } else {
       out.push_back(*origin);
@@ -36,7 +36,7 @@ void ReadUrls(const ConfigValue& value, std::vector<std::string>& out) {
     if (!url) continue;
     if (!url->starts_with("turn:") && !url->starts_with("turns:")) {
       element.Fail(
-          fmt::format("{} isn't a TURN URL (RFC 7065); must be such as "
+          fmt::format("{} is not a TURN URL (RFC 7065); must be such as "
                       "\"turn:192.0.2.10:3478?transport=udp\".",
                       Quoted(*url)));
     } else {
@@ -48,7 +48,7 @@ void ReadUrls(const ConfigValue& value, std::vector<std::string>& out) {
 void ReadListen(const ConfigValue& value, std::vector<TransportAddress>& out) {
   value.ReadAll(out);
   if (value.node().is_array() && value.node().as_array()->empty()) {
-    value.Fail(fmt::format("names no address; must be such as {}.", value.key().example));
+    value.Fail(fmt::format("has no addresses; must be such as {}.", value.key().example));
   }
 }
 
@@ -68,7 +68,8 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .standard = "(none)",
       .example = R"(["0.0.0.0:443", "[::]:443"])",
       .required = true,
-      .meaning = "Where clients connect. An IPv6 address takes IPv6 alone."},
+      .meaning = "Addresses on which the server accepts clients. An IPv6 address accepts only "
+                 "IPv6."},
      [](const ConfigValue& v, SignaldConfig& c) { ReadListen(v, c.server.listen); }},
     {{.section = "server",
       .name = "tls_cert",
@@ -76,7 +77,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .standard = "(none)",
       .example = "\"/etc/sotto/cert.pem\"",
       .reloadable = true,
-      .meaning = "The server's certificate with its chain, in PEM. A reload reads it again."},
+      .meaning = "The server's certificate with its chain, in PEM. Read again on reload."},
      SOTTO_PATH(server.tls_cert)},
     {{.section = "server",
       .name = "tls_key",
@@ -91,7 +92,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .type = "a boolean",
       .standard = "true",
       .example = "false",
-      .meaning = "`false` serves plain HTTP, which is possible on loopback addresses alone: for "
+      .meaning = "`false` serves plain HTTP, which is possible only on loopback addresses: for "
                  "development, as browsers trust `http://localhost`."},
      SOTTO_BOOLEAN(server.tls)},
     {{.section = "server",
@@ -100,7 +101,8 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .standard = "(none)",
       .example = "\"/usr/share/sotto/web\"",
       .reloadable = true,
-      .meaning = "The web client's files, served at `/`; read into memory at start and on reload."},
+      .meaning = "Folder of the web client, served at `/`; read into memory at start and on "
+                 "reload."},
      SOTTO_PATH(server.web_root)},
     {{.section = "server",
       .name = "origins",
@@ -108,7 +110,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .standard = "[]",
       .example = R"(["https://app.example.org"])",
       .reloadable = true,
-      .meaning = "Pages from where else than this server may connect (RFC 6454)."},
+      .meaning = "Origins (RFC 6454), besides this server's own, whose pages may connect."},
      [](const ConfigValue& v, SignaldConfig& c) { ReadOrigins(v, c.server.origins); }},
 
     {{.section = "identity",
@@ -117,9 +119,9 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .standard = "(none)",
       .example = "\"/etc/sotto/identity.pem\"",
       .reloadable = true,
-      .meaning = "The public keys that identities (JWTs) are signed with, in PEM, one or several: "
-                 "EC P-256 for ES256, RSA of 2048 bits or more for RS256. A reload reads it again; "
-                 "with a bad one, the old keys stay."},
+      .meaning = "File with the public keys of identities (JWTs), in PEM: EC P-256 for ES256, RSA "
+                 "of 2048 bits or more for RS256. Read again on reload; if it has an error, the "
+                 "old keys stay in force."},
      SOTTO_PATH(identity.keys)},
     {{.section = "identity",
       .name = "issuer",
@@ -127,7 +129,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .standard = "(any)",
       .example = "\"https://login.example.org\"",
       .reloadable = true,
-      .meaning = "What `iss` of an identity must be."},
+      .meaning = "The `iss` that identities must have."},
      [](const ConfigValue& v, SignaldConfig& c) { v.Read(c.identity.options.issuer); }},
     {{.section = "identity",
       .name = "audiences",
@@ -135,23 +137,23 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .standard = "(any)",
       .example = R"(["sotto"])",
       .reloadable = true,
-      .meaning = "One of them must be in `aud` of an identity."},
+      .meaning = "Identities must have one of these in `aud`."},
      [](const ConfigValue& v, SignaldConfig& c) { v.ReadAll(c.identity.options.audiences); }},
     {{.section = "identity",
       .name = "development",
       .type = "a boolean",
       .standard = "false",
       .example = "true",
-      .meaning = "Gives anybody any identity (`POST /v1/development/identity`), signed with a key "
-                 "that the server makes beside its store. On loopback addresses alone."},
+      .meaning = "Issues any identity to anyone (`POST /v1/development/identity`), signed with a "
+                 "key that the server generates beside its store. Only on loopback addresses."},
      SOTTO_BOOLEAN(identity.development)},
     {{.section = "identity",
       .name = "development_anywhere",
       .type = "a boolean",
       .standard = "false",
       .example = "true",
-      .meaning = "Allows `development` on other addresses too: whoever reaches the server can be "
-                 "anybody."},
+      .meaning = "Allows `development` on other addresses too: anyone who can reach the server can "
+                 "sign in as any account."},
      SOTTO_BOOLEAN(identity.development_anywhere)},
 
     {{.section = "store",
@@ -160,8 +162,9 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .standard = "(none)",
       .example = "\"/var/lib/sotto-signald/signald.db\"",
       .required = true,
-      .meaning = "The SQLite database, made at the first start. Beside it, with `.key` behind its "
-                 "name, the server keeps 32 random bytes of its own: back up both, apart."},
+      .meaning = "The SQLite database, created at the first start. Beside it, in a file with "
+                 "`.key` added to the name, the server keeps a 32-byte key: back up both, in "
+                 "different places."},
      SOTTO_PATH(store_path)},
 
     {{.section = "calls",
@@ -169,81 +172,83 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .type = "an integer",
       .standard = "45",
       .example = "30",
-      .meaning = "Seconds after which a call that nobody accepts ends; for every caller, whomever "
-                 "they call."},
+      .meaning = "Seconds after which a call ends if it is not accepted; the same for every caller "
+                 "and recipient."},
      SOTTO_INTEGER(service.calls.ring_s, 1, 600)},
     {{.section = "calls",
       .name = "heartbeat_s",
       .type = "an integer",
       .standard = "30",
       .example = "60",
-      .meaning = "Clients send something at least as often; one that is silent for twice as long "
-                 "loses its connection."},
+      .meaning = "Clients must send a frame at least this often, in seconds. After twice as long "
+                 "without a frame, the server closes the connection."},
      SOTTO_INTEGER(service.sessions.heartbeat_s, 1, 3600)},
     {{.section = "calls",
       .name = "resume_s",
       .type = "an integer",
       .standard = "120",
       .example = "60",
-      .meaning = "Seconds that a session without a connection is kept."},
+      .meaning = "Seconds for which the server keeps a session that has no connection."},
      SOTTO_INTEGER(service.sessions.resume_s, 0, kDay)},
     {{.section = "calls",
       .name = "notice_interval_s",
       .type = "an integer",
       .standard = "10",
       .example = "60",
-      .meaning = "Seconds between two deliveries of notices to a device that stays connected."},
+      .meaning = "Least number of seconds between two deliveries of notices to a connected "
+                 "device."},
      SOTTO_INTEGER(service.notice_interval_s, 0, kDay)},
     {{.section = "calls",
       .name = "max_calls",
       .type = "an integer",
       .standard = "100000",
       .example = "20000",
-      .meaning = "Calls at a time, placed and connected."},
+      .meaning = "Maximum number of calls at a time, placed and connected."},
      SOTTO_INTEGER(service.calls.max_calls, 1, 10 * kMillion)},
     {{.section = "calls",
       .name = "max_placed_per_account",
       .type = "an integer",
       .standard = "8",
       .example = "4",
-      .meaning = "Calls that an account may have placed at a time."},
+      .meaning = "Maximum number of calls that an account has placed at a time."},
      SOTTO_INTEGER(service.calls.max_placed_per_account, 1, kMillion)},
     {{.section = "calls",
       .name = "max_places_per_minute",
       .type = "an integer",
       .standard = "60",
       .example = "20",
-      .meaning = "Calls that an account may place in a minute."},
+      .meaning = "Maximum number of calls that an account may place in a minute."},
      SOTTO_INTEGER(service.calls.max_places_per_minute, 1, kMillion)},
     {{.section = "calls",
       .name = "max_ringing_per_account",
       .type = "an integer",
       .standard = "16",
       .example = "4",
-      .meaning = "Calls that ring for an account at a time; those beyond are missed."},
+      .meaning = "Maximum number of calls that ring for an account at a time; further calls count "
+                 "as missed."},
      SOTTO_INTEGER(service.calls.max_ringing_per_account, 1, kMillion)},
     {{.section = "calls",
       .name = "max_call_s",
       .type = "an integer",
       .standard = "86400",
       .example = "14400",
-      .meaning = "Seconds after which a connected call ends."},
+      .meaning = "Longest duration of a connected call, in seconds."},
      SOTTO_INTEGER(service.calls.max_call_s, 60, 30 * kDay)},
     {{.section = "calls",
       .name = "credential_s",
       .type = "an integer",
       .standard = "600",
       .example = "120",
-      .meaning = "Seconds within which a call's relay credential opens a leg. Less than "
-                 "`ring_s` is refused."},
+      .meaning = "Seconds for which a call's relay credential can open a leg. Must be at least "
+                 "`ring_s`."},
      SOTTO_INTEGER(service.calls.credential_s, 1, kDay)},
     {{.section = "calls",
       .name = "pair_calls",
       .type = "an integer",
       .standard = "10",
       .example = "5",
-      .meaning = "Calls from one account to one other within `pair_window_s`; those beyond are "
-                 "silenced."},
+      .meaning = "Maximum number of calls from one account to another within `pair_window_s`; "
+                 "further calls are silenced."},
      SOTTO_INTEGER(decider.pair_calls, 1, kMillion)},
     {{.section = "calls",
       .name = "pair_window_s",
@@ -257,8 +262,9 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .type = "an integer",
       .standard = "100",
       .example = "20",
-      .meaning = "Silenced calls of an account, to whomever, within `standing_window_s`; beyond, "
-                 "all its calls are silenced until the window ends."},
+      .meaning = "Maximum number of an account's calls, to all recipients, that may be silenced "
+                 "within `standing_window_s`. Above it, all its calls are silenced until the "
+                 "window ends."},
      SOTTO_INTEGER(decider.standing_silenced, 1, kMillion)},
     {{.section = "calls",
       .name = "standing_window_s",
@@ -278,7 +284,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .example = "\"relay-1\"",
       .required = true,
       .reloadable = true,
-      .meaning = "What logs and metrics call the relay."},
+      .meaning = "Name of the relay in logs and metrics."},
      [](const ConfigValue& v, SignaldConfig& c) { v.Read(c.relays.back().name); }},
     {{.section = "relay",
       .name = "control",
@@ -287,7 +293,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .example = "\"unix:/run/sotto/relayd.sock\"",
       .required = true,
       .reloadable = true,
-      .meaning = "Where its call control is: `unix:` and the path of its `[admin] socket`, or "
+      .meaning = "Address of its call control: `unix:` and the path of its `[admin] socket`, or "
                  "`HOST:PORT`, which needs the three `tls_` keys."},
      [](const ConfigValue& v, SignaldConfig& c) { v.Read(c.relays.back().control); }},
     {{.section = "relay",
@@ -297,7 +303,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .example = R"(["turn:192.0.2.10:3478?transport=udp"])",
       .required = true,
       .reloadable = true,
-      .meaning = "Where clients reach it (RFC 7065)."},
+      .meaning = "URLs at which clients reach the relay (RFC 7065)."},
      [](const ConfigValue& v, SignaldConfig& c) { ReadUrls(v, c.relays.back().urls); }},
     {{.section = "relay",
       .name = "secret",
@@ -307,7 +313,8 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .required = true,
       .reloadable = true,
       .secret = true,
-      .meaning = "What credentials are minted with: one of its `[turn.auth] shared_secrets`."},
+      .meaning = "Secret that credentials are minted with: one of the relay's `[turn.auth] "
+                 "shared_secrets`."},
      [](const ConfigValue& v, SignaldConfig& c) { v.Read(c.relays.back().secret); }},
     {{.section = "relay",
       .name = "tls_ca",
@@ -315,7 +322,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .standard = "(none)",
       .example = "\"/etc/sotto/relay-ca.pem\"",
       .reloadable = true,
-      .meaning = "Whose certificate the relay must have, in PEM."},
+      .meaning = "Authorities that must have issued the relay's certificate, in PEM."},
      SOTTO_PATH(relays.back().tls_ca)},
     {{.section = "relay",
       .name = "tls_cert",
@@ -323,7 +330,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .standard = "(none)",
       .example = "\"/etc/sotto/signald.pem\"",
       .reloadable = true,
-      .meaning = "This server's certificate, for the relay."},
+      .meaning = "The certificate that this server presents to the relay, in PEM."},
      SOTTO_PATH(relays.back().tls_cert)},
     {{.section = "relay",
       .name = "tls_key",
@@ -340,7 +347,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .standard = "20000",
       .example = "100000",
       .reloadable = true,
-      .meaning = "Connections at a time. Each needs a file descriptor."},
+      .meaning = "Maximum number of connections at a time. Each needs a file descriptor."},
      SOTTO_INTEGER(limits.max_connections, 1, kMillion)},
     {{.section = "limits",
       .name = "max_connections_per_prefix",
@@ -348,8 +355,8 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .standard = "256",
       .example = "32",
       .reloadable = true,
-      .meaning = "Connections from one source prefix (IPv4 /32, IPv6 /64) at a time. Four times as "
-                 "many may be opened within a minute."},
+      .meaning = "Maximum number of connections at a time from one source prefix (IPv4 /32, IPv6 "
+                 "/64). Four times as many may be opened within a minute."},
      SOTTO_INTEGER(limits.max_connections_per_prefix, 1, kMillion)},
     {{.section = "limits",
       .name = "max_sessions",
@@ -357,7 +364,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .standard = "20000",
       .example = "100000",
       .reloadable = true,
-      .meaning = "Sessions at a time, those that wait to be resumed included."},
+      .meaning = "Maximum number of sessions at a time, including those that wait to be resumed."},
      SOTTO_INTEGER(service.sessions.max_sessions, 1, kMillion)},
     {{.section = "limits",
       .name = "frames_per_s",
@@ -365,8 +372,8 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .standard = "50",
       .example = "20",
       .reloadable = true,
-      .meaning = "Frames a second that a client may send in the long run; beyond, its session ends "
-                 "(4429)."},
+      .meaning = "Frames per second that a client may send on average; a client that sends more "
+                 "loses its session (4429)."},
      SOTTO_INTEGER(service.sessions.frames_per_s, 1, kMillion)},
     {{.section = "limits",
       .name = "frame_burst",
@@ -383,17 +390,17 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .standard = "(none)",
       .example = "\"/run/sotto/signald.sock\"",
       .meaning =
-          "Unix socket of the admin services, an absolute path. Its folder belongs to the user "
-          "that the server runs as. Who may open it is a full operator: accounts, sessions, "
-          "tokens."},
+          "Unix socket of the admin services, an absolute path. The user that the server runs as "
+          "must be able to write to its folder. Everyone who can open it is a full operator: "
+          "accounts, sessions, tokens."},
      [](const ConfigValue& v, SignaldConfig& c) { ReadSocketPath(v, c.admin.socket); }},
     {{.section = "admin",
       .name = "group",
       .type = "a string",
-      .standard = "(that of the user that the server runs as)",
+      .standard = "(group of the user that the server runs as)",
       .example = "\"sotto-admin\"",
       .meaning =
-          "The group whose members may open `socket`, and so are full operators; nobody else "
+          "The group whose members may open `socket`, and so are full operators. No other user "
           "may."},
      [](const ConfigValue& v, SignaldConfig& c) { ReadUserName(v, c.admin.group); }},
     {{.section = "admin",
@@ -401,8 +408,8 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .type = "an address with a port",
       .standard = "(none)",
       .example = "\"192.0.2.20:9643\"",
-      .meaning = "Where the admin services are reached over TCP, with mutual TLS alone: needs the "
-                 "three below. Who is let in is a full operator."},
+      .meaning = "Address of the admin services over TCP. It always uses mutual TLS, so it needs "
+                 "the next three keys. Every client that is accepted is a full operator."},
      [](const ConfigValue& v, SignaldConfig& c) { ReadServicePort(v, c.admin.listen); }},
     {{.section = "admin",
       .name = "tls_cert",
@@ -410,7 +417,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .standard = "(none)",
       .example = "\"/etc/sotto/signald-admin.crt\"",
       .reloadable = true,
-      .meaning = "For `listen`: the server's certificate and its chain, in PEM."},
+      .meaning = "For `listen`: the server's certificate with its chain, in PEM."},
      SOTTO_PATH(admin.tls.cert)},
     {{.section = "admin",
       .name = "tls_key",
@@ -426,25 +433,26 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .standard = "(none)",
       .example = "\"/etc/sotto/operators-ca.crt\"",
       .reloadable = true,
-      .meaning = "For `listen`: the authorities whose clients are let in, all of them, in PEM. Use "
-                 "one that signs for nothing else."},
+      .meaning = "For `listen`: authorities, in PEM. Every client with a certificate of theirs is "
+                 "accepted, so use an authority that signs nothing else."},
      SOTTO_PATH(admin.tls.ca)},
     {{.section = "metrics",
       .name = "listen",
       .type = "an address with a port",
       .standard = "(none)",
       .example = "\"127.0.0.1:9642\"",
-      .meaning = "Where Prometheus fetches metrics, over HTTP. Let nobody else reach it: who can "
-                 "place a call and fetch them before and after may tell whether it rang."},
+      .meaning = "Address on which Prometheus fetches metrics, over HTTP. Nobody else must reach "
+                 "it: a caller who fetches metrics before and after a call may be able to tell "
+                 "whether it rang."},
      [](const ConfigValue& v, SignaldConfig& c) { ReadServicePort(v, c.metrics_listen); }},
 
     {{.section = "process",
       .name = "user",
       .type = "a string",
-      .standard = "(sotto, if there is such a user)",
+      .standard = "(sotto, if that user exists)",
       .example = "\"sotto\"",
-      .meaning = "Whom to run as after the start, when started as root. The store and the files "
-                 "that a reload reads must be open to that user."},
+      .meaning = "The user to run as after the start, when started as root. That user must be able "
+                 "to read and write the store, and to read the files that a reload reads."},
      [](const ConfigValue& v, SignaldConfig& c) { ReadUserName(v, c.user); }},
     {{.section = "log",
       .name = "level",
@@ -460,7 +468,7 @@ const ConfigKeyReader<SignaldConfig> kKeys[] = {
       .standard = "\"text\"",
       .example = "\"json\"",
       .reloadable = true,
-      .meaning = "`\"text\"`, or `\"json\"`: an object a line."},
+      .meaning = "`\"text\"`, or `\"json\"`: one object per line."},
      [](const ConfigValue& v, SignaldConfig& c) { ReadLogFormat(v, c.log.format); }},
 };
 #undef SOTTO_INTEGER
@@ -479,31 +487,28 @@ void CheckServer(const SignaldConfig& config, ConfigErrors& errors) {
   for (size_t i = 0; i < server.listen.size(); ++i) {
     if (server.listen[i].port != 0 && !seen.insert(server.listen[i]).second) {
       errors.Add(errors.LineOf(fmt::format("server.listen#{}", i)),
-                 fmt::format("[server] listen: {} is named twice; name each address once.",
+                 fmt::format("[server] listen: {} occurs twice; remove one.",
                              server.listen[i].ToString()));
     }
   }
   if (!server.tls) {
     if (!loopback) {
       errors.Add(errors.LineOf("server.tls"),
-                 "[server] tls: plain HTTP is for development on loopback addresses; listen on "
-                 "127.0.0.1 or [::1] alone, or give tls_cert and tls_key.");
+                 "[server] tls: plain HTTP is only for development on loopback addresses; listen "
+                 "only on 127.0.0.1 or [::1], or use TLS with tls_cert and tls_key.");
     }
     if (!server.tls_cert.empty() || !server.tls_key.empty()) {
       errors.Add(errors.LineOf("server.tls"),
-                 "[server] tls: tls_cert and tls_key mean nothing without TLS; leave out one or "
-                 "the other.");
+                 "[server] tls: tls_cert and tls_key have no effect without TLS; remove them, or "
+                 "remove tls = false.");
     }
   } else {
     if (server.tls_cert.empty()) {
       errors.Add(0,
-                 "[server] tls_cert is missing; must be a file, such as "
-                 "\"/etc/sotto/cert.pem\".");
+                 "[server] tls_cert is missing; must be a file, such as \"/etc/sotto/cert.pem\".");
     }
     if (server.tls_key.empty()) {
-      errors.Add(0,
-                 "[server] tls_key is missing; must be a file, such as "
-                 "\"/etc/sotto/key.pem\".");
+      errors.Add(0, "[server] tls_key is missing; must be a file, such as \"/etc/sotto/key.pem\".");
     }
   }
   const IdentityConfig& identity = config.identity;
@@ -514,9 +519,9 @@ void CheckServer(const SignaldConfig& config, ConfigErrors& errors) {
   }
   if (identity.development && !loopback && !identity.development_anywhere) {
     errors.Add(errors.LineOf("identity.development"),
-               "[identity] development: gives anybody any identity, so [server] listen must name "
-               "loopback addresses alone (or set development_anywhere = true too, if that is what "
-               "you want).");
+               "[identity] development: issues any identity to anyone, so [server] listen must "
+               "have only loopback addresses (or set development_anywhere = true too, if you "
+               "really want this).");
   }
 }
 
@@ -530,23 +535,25 @@ void CheckRelays(const SignaldConfig& config, ConfigErrors& errors) {
                  fmt::format("[relay] {}: {}", key, what));
     };
     if (!names.insert(relay.name).second) {
-      fail("name", fmt::format("{} is named twice; give each relay a name of its own.",
-                               Quoted(relay.name)));
+      fail("name",
+           fmt::format("{} is used twice; give each relay its own name.", Quoted(relay.name)));
     }
     if (relay.secret.size() < kMinSecretSize) {
-      fail("secret", fmt::format("is too short; must have {} characters at least, as the relay's "
+      fail("secret", fmt::format("is too short; must have at least {} characters, like the relay's "
                                  "[turn.auth] shared_secrets.",
                                  kMinSecretSize));
     }
-    if (relay.urls.empty()) fail("urls", "names no URL; clients couldn't reach the relay.");
+    if (relay.urls.empty())
+      fail("urls", "has no URL, so clients could not reach the relay; add at least one.");
     const bool local = relay.control.starts_with("unix:");
     const int tls = !relay.tls_ca.empty() + !relay.tls_cert.empty() + !relay.tls_key.empty();
     if (local && tls != 0) {
       fail("control",
-           "is a Unix socket, which has no TLS; leave out tls_ca, tls_cert and tls_key.");
+           "is a Unix socket, which does not use TLS; remove tls_ca, tls_cert and tls_key.");
     }
     if (!local && tls != 3) {
-      fail("control", "isn't a Unix socket (unix:/...), so it needs tls_ca, tls_cert and tls_key.");
+      fail("control",
+           "is not a Unix socket (unix:/...), so it needs tls_ca, tls_cert and tls_key.");
     }
     if (local ? !relay.control.starts_with("unix:/")
               : relay.control.find(':') == std::string::npos) {
@@ -563,8 +570,8 @@ void CheckConfig(const SignaldConfig& config, ConfigErrors& errors) {
   CheckRelays(config, errors);
   if (config.service.calls.credential_s < config.service.calls.ring_s) {
     errors.Add(errors.LineOf("calls.credential_s"),
-               "[calls] credential_s is less than ring_s: who is called last couldn't open a leg "
-               "any more; make it at least as long.");
+               "[calls] credential_s is less than ring_s, so a recipient who answers late could "
+               "not open a leg; make it at least as long.");
   }
 }
 
@@ -573,7 +580,7 @@ const Reader& TheReader() {
   static const RepeatedSectionReader<SignaldConfig> kRepeated[] = {
       {{.name = "relay",
         .most = kMaxRelays,
-        .missing = "there is no [[relay]]; calls need one at least, with name, control, urls and "
+        .missing = "there is no [[relay]]; add at least one, with name, control, urls and "
                    "secret."},
        [](SignaldConfig& config) { config.relays.emplace_back(); }}};
   static const auto* const reader = new Reader(kKeys, kRepeated, CheckConfig);

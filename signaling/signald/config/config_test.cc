@@ -113,10 +113,10 @@ TEST(SignaldConfig, EachErrorNamesPlaceAndRemedy) {
       {With("\"/k.pem\"", "\"k.pem\""),
        "f.toml:4: [server] tls_key: \"k.pem\" isn't a file's path"},
       {With("tls_key = \"/k.pem\"", "tls_key = \"/k.pem\"\ntls = false"),
-       "[server] tls: plain HTTP is for development on loopback addresses"},
+       "[server] tls: plain HTTP is only for development on loopback addresses"},
       {With("tls_key = \"/k.pem\"", "tls_key = \"/k.pem\"\norigins = [\"https://a/\"]"),
        "f.toml:5: [server] origins: \"https://a/\" isn't an origin"},
-      {With("tls_key = \"/k.pem\"", "tls_key = \"/k.pem\"\norigins = [\"*\"]"), "isn't an origin"},
+      {With("tls_key = \"/k.pem\"", "tls_key = \"/k.pem\"\norigins = [\"*\"]"), "is not an origin"},
       {With("keys = \"/i.pem\"", ""), "f.toml: [identity] keys is missing"},
       {With("keys = \"/i.pem\"", "development = true"),
        "f.toml:6: [identity] development: gives anybody any identity"},
@@ -128,7 +128,8 @@ TEST(SignaldConfig, EachErrorNamesPlaceAndRemedy) {
       {With("\"unix:/run", "\"unix:run"), "f.toml:11: [relay] control: \"unix:run"},
       {With("\"unix:/run/sotto/relayd.sock\"", "\"192.0.2.1:4000\""),
        "it needs tls_ca, tls_cert and tls_key"},
-      {With("secret =", "tls_ca = \"/ca.pem\"\nsecret ="), "is a Unix socket, which has no TLS"},
+      {With("secret =", "tls_ca = \"/ca.pem\"\nsecret ="),
+       "is a Unix socket, which does not use TLS"},
       {With("turn:192", "stun:192"),
        "f.toml:12: [relay] urls: \"stun:192.0.2.10:3478\" isn't a TURN"},
       {std::string(kGood.substr(0, kGood.find("[[relay]]"))), "f.toml: there is no [[relay]]"},
@@ -180,9 +181,9 @@ TEST(SignaldConfig, AdminAndMetrics) {
   EXPECT_THAT(Error(With("[store]", "[admin]\nlisten = \"127.0.0.1:9643\"\n[store]")),
               HasSubstr("mutual TLS alone, and tls_cert is missing"));
   EXPECT_THAT(Error(With("[store]", "[admin]\ngroup = \"ops\"\n[store]")),
-              HasSubstr("[admin] group: is for socket"));
+              HasSubstr("[admin] group: only applies to socket"));
   EXPECT_THAT(Error(With("[store]", "[metrics]\nlisten = \"127.0.0.1:0\"\n[store]")),
-              HasSubstr("port 0 can't be reached"));
+              HasSubstr("port 0 is not possible"));
 }
 
 }  // namespace

@@ -105,7 +105,7 @@ absl::StatusOr<ConfigFiles> ConfigFiles::Load(const SignaldConfig& config, int64
   };
   if (!config.identity.keys.empty()) {
     const absl::StatusOr<ConfigText> pem =
-        ReadConfigFile(config.identity.keys, "name another, or let this user read it");
+        ReadConfigFile(config.identity.keys, "name another file, or let this user read it");
     if (!pem.ok()) return Of("[identity] keys", pem.status());
     absl::StatusOr<IdentityKeys> keys =
         IdentityKeys::Parse(pem->text, "[identity] keys: " + config.identity.keys);

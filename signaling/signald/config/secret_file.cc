@@ -41,11 +41,11 @@ absl::StatusOr<std::string> ReadAll(int fd, const std::string& path) {
   if (fstat(fd, &st) != 0) return Failed(path, "read");
   if (!S_ISREG(st.st_mode)) {
     return absl::FailedPreconditionError(
-        fmt::format("{} isn't a regular file; move it away, and the server makes one.", path));
+        fmt::format("{} is not a regular file; remove it, and the server will create one.", path));
   }
   if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
-    return absl::FailedPreconditionError(fmt::format(
-        "{} is a secret that others than its owner may read; chmod 600 {}.", path, path));
+    return absl::FailedPreconditionError(
+        fmt::format("{} is a secret that other users can read; run chmod 600 {}.", path, path));
   }
   std::string text(kMaxSecretFile, '\0');
   size_t size = 0;
@@ -112,8 +112,8 @@ absl::StatusOr<ServerKey> LoadOrMakeServerKey(const std::string& path) {
   if (!content.ok()) return content.status();
   if (content->size() != key.size()) {
     return absl::InvalidArgumentError(fmt::format(
-        "{} must have 32 bytes and has {}; bring the store's own key back from a backup (with "
-        "another, all blocks are void).",
+        "{} must have 32 bytes but has {}; restore the store's key from a backup (with another "
+        "key, all blocks are void).",
         path, content->size()));
   }
   std::memcpy(key.data(), content->data(), key.size());

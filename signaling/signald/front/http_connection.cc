@@ -38,9 +38,9 @@ constexpr std::chrono::seconds kPatience(10);  // with a handshake, a request, a
 constexpr size_t kSlowestBytesPerSecond = 16 * 1024;
 
 constexpr std::string_view kPolicy =
-    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
-    "img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self' {}; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'; object-src 'none'";
+    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' "
+    "data: blob:; media-src 'self' blob:; connect-src 'self' {}; frame-ancestors 'none'; base-uri "
+    "'none'; form-action 'none'; object-src 'none'";
 
 std::string_view View(beast::string_view text) { return {text.data(), text.size()}; }
 beast::string_view BeastView(std::string_view text) { return {text.data(), text.size()}; }
@@ -97,7 +97,7 @@ Response ServeFile(const HttpRequest& request, const HttpEnvironment& environmen
   const WebFile* const file = environment.web_root == nullptr
                                   ? nullptr
                                   : environment.web_root->Find(View(request.target()));
-  if (file == nullptr) return Text(http::status::not_found, "There is nothing here.\n");
+  if (file == nullptr) return Text(http::status::not_found, "Not found.\n");
   Response response;
   response.type = file->type;
   response.file = file;
@@ -123,11 +123,13 @@ Response ServeDevelopmentIdentity(const HttpRequest& request, const HttpEnvironm
   json_decref(body);
   if (!account) {
     return Text(http::status::bad_request,
-                "Send {\"account\": NAME}, 1 to 64 characters of A-Z a-z 0-9 . _ ~ @ + -\n");
+                "Send {\"account\": NAME}, with a name of 1 to 64 characters of A-Z a-z 0-9 . _ ~ "
+                "@ + -\n");
   }
   const absl::StatusOr<std::string> jwt =
       environment.development->Issue(*account, environment.unix_s());
-  if (!jwt.ok()) return Text(http::status::internal_server_error, "It can't be signed.\n");
+  if (!jwt.ok())
+    return Text(http::status::internal_server_error, "The identity can't be signed.\n");
   Response response = Text(http::status::ok, fmt::format("{{\"identity\":\"{}\"}}\n", *jwt));
   response.type = "application/json";
   return response;
@@ -145,7 +147,7 @@ Response Serve(const HttpRequest& request, const HttpEnvironment& environment) {
   if (path == "/healthz") return Text(http::status::ok, "ok\n");
   if (path == "/v1") {
     return Text(http::status::upgrade_required,
-                "This is a WebSocket; its subprotocol is sotto.v1.\n");
+                "This is a WebSocket endpoint; its subprotocol is sotto.v1.\n");
   }
   return ServeFile(request, environment);
 }
@@ -157,10 +159,10 @@ std::optional<Response> RefuseUpgrade(const HttpRequest& request,
     return Text(http::status::not_found, "The WebSocket is at /v1.\n");
   }
   if (!http::token_list(request[http::field::sec_websocket_protocol]).exists("sotto.v1")) {
-    return Text(http::status::bad_request, "Ask for the subprotocol sotto.v1.\n");
+    return Text(http::status::bad_request, "Request the subprotocol sotto.v1.\n");
   }
   if (!IsOriginAllowed(request, environment)) {
-    return Text(http::status::forbidden, "This origin isn't among [server] origins.\n");
+    return Text(http::status::forbidden, "This origin is not in [server] origins.\n");
   }
   return std::nullopt;
 }
@@ -197,7 +199,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
         std::optional<Response> refused = RefuseUpgrade(request, *environment_);
         // What came behind the request belongs to nobody: a client has to wait for the answer.
         if (!refused && buffer_.size() > 0) {
-          refused = Text(http::status::bad_request, "Frames came before the upgrade.\n");
+          refused = Text(http::status::bad_request, "Frames arrived before the upgrade.\n");
         }
         if (!refused) {
           patience_.cancel();
@@ -231,13 +233,13 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
     request.keep_alive(false);
     if (error == http::error::header_limit || error == http::error::buffer_overflow) {
       co_await Write(request, Text(http::status::request_header_fields_too_large,
-                                   "The header has more than 8 KiB.\n"));
+                                   "The header is larger than 8 KiB.\n"));
     } else if (error == http::error::body_limit) {
       co_await Write(request,
-                     Text(http::status::payload_too_large, "The body has more than 1 KiB.\n"));
+                     Text(http::status::payload_too_large, "The body is larger than 1 KiB.\n"));
     } else if (error.category() == make_error_code(http::error::bad_method).category() &&
                error != http::error::end_of_stream && error != http::error::partial_message) {
-      co_await Write(request, Text(http::status::bad_request, "This isn't HTTP/1.1.\n"));
+      co_await Write(request, Text(http::status::bad_request, "This is not HTTP/1.1.\n"));
     }
   }
 
@@ -304,7 +306,8 @@ void StartHttp(ClientStream stream, ConnectionLimits::Place place,
       executor, [connection] { return connection->Run(); },
       [connection](const std::exception_ptr& failure) {
         if (failure == nullptr) return;
-        Log(LogLevel::kError, "A connection failed, out of memory or by a mistake of the server.");
+        Log(LogLevel::kError,
+            "A connection failed because of an internal error or lack of memory.");
       });
 }
 

@@ -50,18 +50,19 @@ absl::Status BindError(const TransportAddress& address, const boost::system::err
   const std::string where = fmt::format("[server] listen: {}", address.ToString());
   if (error == asio::error::address_in_use) {
     return absl::AlreadyExistsError(
-        fmt::format("{} is in use by another process; end that, or name another.", where));
+        fmt::format("{} is in use by another process; stop that process, or name another "
+                    "address.",
+                    where));
   }
   if (error == boost::system::errc::permission_denied) {
     return absl::PermissionDeniedError(fmt::format(
-        "{} needs CAP_NET_BIND_SERVICE; start as root, or name a port from 1024 up.", where));
+        "{} needs CAP_NET_BIND_SERVICE; start as root, or use a port from 1024 up.", where));
   }
   if (error == boost::system::errc::address_not_available) {
     return absl::NotFoundError(
-        fmt::format("{} isn't an address of this machine; see ip address show.", where));
+        fmt::format("{} is not an address of this machine; see ip address show.", where));
   }
-  return absl::UnavailableError(
-      fmt::format("{} can't be listened at: {}.", where, error.message()));
+  return absl::UnavailableError(fmt::format("can't listen on {}: {}.", where, error.message()));
 }
 
 }  // namespace
@@ -153,7 +154,7 @@ class Listener::Impl {
   }
 
   void Pause(Place& place, const boost::system::error_code& error) {
-    Log(LogLevel::kWarning, "A connection can't be accepted.", {{"error", error.message()}});
+    Log(LogLevel::kWarning, "Failed to accept a connection.", {{"error", error.message()}});
     place.pause.expires_after(kPause);
     place.pause.async_wait([this, &place](boost::system::error_code ended) {
       if (!ended) Accept(place);

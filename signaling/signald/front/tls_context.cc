@@ -32,7 +32,8 @@ absl::StatusOr<std::shared_ptr<TlsContext>> TlsContext::Load(const std::string& 
   ERR_clear_error();
   SSL_CTX* const context = SSL_CTX_new(TLS_server_method());
   if (context == nullptr) {
-    return absl::InternalError(fmt::format("OpenSSL can't make a context: {}.", OpenSslError()));
+    return absl::InternalError(
+        fmt::format("OpenSSL failed to create a TLS context: {}.", OpenSslError()));
   }
   const std::shared_ptr<TlsContext> result(new TlsContext(context));
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);

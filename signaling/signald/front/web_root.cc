@@ -66,9 +66,8 @@ absl::StatusOr<std::shared_ptr<const WebRoot>> WebRoot::Load(const std::string& 
   std::error_code error;
   fs::recursive_directory_iterator it(folder, error);
   if (error) {
-    return Bad(folder,
-               fmt::format("can't be read ({}); build the web client, or leave the key out.",
-                           error.message()));
+    return Bad(folder, fmt::format("can't be read ({}); build the web client, or remove this key.",
+                                   error.message()));
   }
   auto root = std::make_shared<WebRoot>();
   size_t bytes = 0;
@@ -85,10 +84,12 @@ absl::StatusOr<std::shared_ptr<const WebRoot>> WebRoot::Load(const std::string& 
     std::ifstream in(it->path(), std::ios::binary);
     WebFile file;
     file.content.assign(std::istreambuf_iterator<char>(in), {});
-    if (!in || error) return Bad(folder, fmt::format("has a file {} that can't be read.", path));
+    if (!in || error)
+      return Bad(folder, fmt::format("contains a file {} that can't be read.", path));
     bytes += file.content.size();
     if (root->files_.size() == kMaxWebFiles || bytes > kMaxWebBytes) {
-      return Bad(folder, fmt::format("has more than {} files or {} MiB; is it the web client's?",
+      return Bad(folder, fmt::format("contains more than {} files or {} MiB; is it the folder of "
+                                     "the web client?",
                                      kMaxWebFiles, kMaxWebBytes >> 20));
     }
     file.type = TypeOf(path);
@@ -98,7 +99,8 @@ absl::StatusOr<std::shared_ptr<const WebRoot>> WebRoot::Load(const std::string& 
   }
   if (error) return Bad(folder, fmt::format("can't be read ({}).", error.message()));
   if (root->Find("/") == nullptr) {
-    return Bad(folder, "has no index.html; give the folder that the web client was built into.");
+    return Bad(folder,
+               "contains no index.html; name the folder that the web client was built into.");
   }
   return std::shared_ptr<const WebRoot>(std::move(root));
 }

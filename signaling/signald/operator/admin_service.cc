@@ -31,13 +31,14 @@ std::string_view Bytes(std::span<const uint8_t> bytes) {
 absl::StatusOr<AccountId> ParseAccount(const std::string& name) {
   if (std::optional<AccountId> account = AccountId::Parse(name)) return *std::move(account);
   return absl::InvalidArgumentError(fmt::format(
-      "account: \"{}\" can't be one; write 1 to {} characters of A-Z a-z 0-9 . _ ~ @ + and -",
+      "account: \"{}\" is not a valid name; must have 1 to {} characters of A-Z a-z 0-9 . _ ~ @ + "
+      "and -",
       EscapeText(name.substr(0, kMaxAccountSize)), kMaxAccountSize));
 }
 
 absl::Status UnknownAccount(const AccountId& account) {
   return absl::NotFoundError(fmt::format(
-      "there is no account {}: no device of that name has ever signed in", account.text()));
+      "there is no account {}: no device has ever signed in with that name", account.text()));
 }
 
 void Fill(const signaling::Service::SessionView& view, v1::SessionInfo& out) {
@@ -55,22 +56,23 @@ std::string_view SentenceOf(const v1::TokenInfo& info, const AccountRecord& reco
                             const EpochKey* key, const TokenUse& use) {
   if (!info.epoch_registered()) {
     return info.epoch_current()
-               ? "The account has registered no key for the token's epoch: it isn't the one that "
-                 "gave the token away, or hasn't signed in since the epoch began."
-               : "The token's epoch is over, and its key forgotten; the account must give a new "
-                 "token away.";
+               ? "The account has no key registered for the token's epoch: the token belongs to "
+                 "another account, or the account has not signed in since the epoch began."
+               : "The token's epoch is over and its key was deleted; the account must give out a "
+                 "new token.";
   }
   if (!info.epoch_current()) {
-    return "The token's epoch isn't valid now: it is over, or hasn't begun (look at the clocks).";
+    return "The token's epoch is over or has not begun; check the clocks.";
   }
   if (!info.signature_valid()) {
-    return "The signature isn't by the account's key of that epoch: the token is another "
-           "account's, was changed, or the key was replaced, which revokes its tokens.";
+    return "The signature was not made with the account's key of that epoch: the token belongs to "
+           "another account or was altered, or the key was replaced, which revokes its tokens.";
   }
   if (use.revoked) return "The account has revoked this token.";
-  if (use.used >= key->uses) return "Its uses are spent: it has rung as often as it may.";
-  if (record.barred) return "It is good, but the operator blocks the account.";
-  return "It would ring, unless the account blocks the caller, or the caller calls too much.";
+  if (use.used >= key->uses) return "It has no uses left: it has rung as often as it may.";
+  if (record.barred) return "It is valid, but the operator blocks the account.";
+  return "It would ring, unless the account blocks the caller, or the caller has made too many "
+         "calls.";
 }
 
 }  // namespace
@@ -90,7 +92,7 @@ AdminService::Reactor* AdminService::AskStore(Context* context, StoreThread::Job
           if (status.ok() && then) then();
           answer(status);
         });
-    if (!submitted) answer(absl::UnavailableError("the store has too much to do; try again"));
+    if (!submitted) answer(absl::UnavailableError("the store is overloaded; try again"));
   });
 }
 
@@ -243,8 +245,8 @@ AdminService::Reactor* AdminService::InspectToken(Context* context,
       Token::Parse({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
   if (!token) {
     return Refuse(context, absl::InvalidArgumentError(fmt::format(
-                               "token: it is none; one has {} bytes, and begins with its version, "
-                               "which is 1",
+                               "token: not a token; a token has {} bytes and begins with version "
+                               "1",
                                kTokenSize)));
   }
   struct Found {
@@ -289,7 +291,7 @@ AdminService::Reactor* AdminService::EndSession(Context* context,
   return requests_.Do(context, [this, id = request->id()]() -> absl::Status {
     if (server_.service.EndSession(id)) return absl::OkStatus();
     return absl::NotFoundError(
-        fmt::format("there is no session {}, or not any more; list them again", id));
+        fmt::format("there is no session {}; it may have ended: list the sessions again", id));
   });
 }
 
@@ -306,8 +308,7 @@ AdminService::Reactor* AdminService::SetAccountBlocked(Context* context,
           if (ended.ok()) {
             response->set_sessions_ended(*ended);
             Log(LogLevel::kInfo,
-                blocked ? "The operator has blocked an account."
-                        : "The operator has unblocked an account.",
+                blocked ? "An operator blocked an account." : "An operator unblocked an account.",
                 {{"account", account.text()}});
           }
           answer(absl::IsNotFound(ended.status()) ? UnknownAccount(account) : ended.status());

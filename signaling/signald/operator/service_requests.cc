@@ -7,7 +7,7 @@ namespace sotto::signaling {
 namespace {
 
 constexpr char kUnavailable[] =
-    "the server is stopping, or has more requests than it takes; try again";
+    "the server is stopping or has too many requests waiting; try again";
 
 }  // namespace
 

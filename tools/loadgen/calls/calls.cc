@@ -58,7 +58,7 @@ absl::Status RunCalls(const CallsOptions& options, std::atomic<bool>& stop, Call
   std::atomic<bool> failed = false;
   if (RAND_bytes(reinterpret_cast<uint8_t*>(&run), sizeof(run)) != 1 ||
       RAND_bytes(reinterpret_cast<uint8_t*>(&key), sizeof(key)) != 1) {
-    return absl::InternalError("OpenSSL has no random numbers to give");
+    return absl::InternalError("OpenSSL failed to generate random numbers");
   }
   std::vector<std::unique_ptr<CallShard>> shards;
   const uint32_t threads = std::min(options.threads, options.calls);
@@ -96,19 +96,21 @@ absl::Status RunCalls(const CallsOptions& options, std::atomic<bool>& stop, Call
 
   if (std::abs(clock_step) > kMaxClockStepNs) {
     report.errors.push_back(fmt::format(
-        "the system clock was set by {:+} microseconds meanwhile; latencies are off by as much",
+        "the system clock was changed by {:+} microseconds during the run; latencies are wrong by "
+        "as much",
         clock_step / 1000));
   }
   if (status.ok() && report.legs_released < 2 * options.calls) {
     report.errors.push_back(fmt::format(
-        "{} of {} allocations were not seen to end; they last until their lifetime is over",
+        "{} of {} allocations were not confirmed to have ended; they end when their lifetime "
+        "expires",
         2 * options.calls - report.legs_released, 2 * options.calls));
   }
   if (status.ok() && options.max_loss_percent >= 0 &&
       report.loss_percent() > options.max_loss_percent) {
     status =
-        absl::DataLossError(fmt::format("{:.4f} % of the packets were lost, more than the "
-                                        "{} % that --max-loss allows",
+        absl::DataLossError(fmt::format("{:.4f} % of the packets were lost, more than the {} % "
+                                        "that --max-loss allows",
                                         report.loss_percent(), options.max_loss_percent));
   }
   if (!status.ok()) report.errors.insert(report.errors.begin(), std::string(status.message()));

@@ -248,8 +248,8 @@ absl::Status CallShard::IcmpFailure(const Leg& leg, int error) const {
     case EHOSTUNREACH:
     case ENETUNREACH:
       return absl::UnavailableError(
-          fmt::format("no way from {} to {} ({}); check routes, --local and --netns", local, server,
-                      std::strerror(error)));
+          fmt::format("no route from {} to {} ({}); check routes, --local and --netns", local,
+                      server, std::strerror(error)));
     default:
       return absl::UnavailableError(
           fmt::format("can't reach {} from {} ({})", server, local, std::strerror(error)));
@@ -351,7 +351,7 @@ bool CallShard::SendMedia(uint64_t packet_index, bool counts, uint64_t due_ns) {
     if (report_.send_errors++ == 0) {
       report_.errors.push_back(fmt::format(
           "the kernel refused to send {} bytes ({}){}", datagram.size(), std::strerror(error),
-          error == EMSGSIZE ? "; use a smaller --payload, the path's MTU is exceeded" : ""));
+          error == EMSGSIZE ? "; the packet exceeds the path's MTU: use a smaller --payload" : ""));
     }
     return true;
   }

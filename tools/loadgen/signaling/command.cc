@@ -19,42 +19,45 @@ void AddSignalingCommand(CLI::App& app, const std::atomic<bool>& stop,
   auto flags = std::make_shared<Flags>();
   SignalingOptions& options = flags->options;
   CLI::App* command = app.add_subcommand(
-      "signaling", "Devices connected to a sotto-signald, half of which call the others");
+      "signaling", "Devices connected to sotto-signald, half of which call the other half");
   command->add_option("--server", flags->server, "Signaling server: wss://HOST:PORT/v1")
       ->required();
   command->add_option("--ca", options.tls.ca_file,
-                      "PEM file with the CA of the server's certificate");
+                      "PEM file with the CA that issued the server's certificate");
   command->add_flag("--insecure", options.tls.insecure,
-                    "Take any certificate; for development alone");
+                    "Accept any certificate; only for development");
   command->add_option("--identity-key", options.identity_key,
-                      "PEM file with the P-256 private key that mints identities; without it the "
-                      "server is asked for them");
-  command->add_option("--issuer", options.issuer, "Who issues minted identities (iss)");
-  command->add_option("--audience", options.audience, "Whom they are for (aud)");
-  command->add_option("--name", options.name, "The start of account names")->capture_default_str();
-  command->add_option("--devices", options.devices, "How many, each of an account of its own")
+                      "PEM file with the P-256 private key to mint identities with; default: ask "
+                      "the server for them");
+  command->add_option("--issuer", options.issuer, "Issuer of minted identities (iss)");
+  command->add_option("--audience", options.audience, "Audience of minted identities (aud)");
+  command->add_option("--name", options.name, "Prefix of account names")->capture_default_str();
+  command->add_option("--devices", options.devices, "Number of devices, each with its own account")
       ->capture_default_str();
-  command->add_option("--connecting", options.connecting, "How many connect at a time")
+  command
+      ->add_option("--connecting", options.connecting, "Number of devices that connect at a time")
       ->capture_default_str();
   command
       ->add_option("--calls-per-second", options.calls_per_second,
-                   "Calls a second over all; 0: devices stay idle")
+                   "Calls per second over all devices; 0: devices stay idle")
       ->capture_default_str();
-  command->add_option("--seconds", options.seconds, "How long")->capture_default_str();
+  command->add_option("--seconds", options.seconds, "Seconds to run")->capture_default_str();
   auto* answer = command->add_flag("--answer", options.answer, "Recipients accept at once");
   command
-      ->add_flag("--ring-only", flags->ring_only, "It rings, and the caller gives up; the default")
+      ->add_flag("--ring-only", flags->ring_only,
+                 "Let each call ring until the caller gives up (default)")
       ->excludes(answer);
-  command->add_option("--ring-seconds", options.ring_seconds, "How long it rings")
+  command->add_option("--ring-seconds", options.ring_seconds, "Seconds that a call rings")
       ->check(CLI::Range(0.0, 9.0))
       ->capture_default_str();
-  command->add_option("--talk-seconds", options.talk_seconds, "How long an answered call lasts")
+  command->add_option("--talk-seconds", options.talk_seconds, "Seconds that an answered call lasts")
       ->check(CLI::Range(0.0, 3600.0))
       ->capture_default_str();
-  command->add_flag("--plain", options.plain, "No tokens, and nobody silences unknown callers");
-  command->add_option("--server-pid", options.server_pid, "Process whose memory to look at");
+  command->add_flag("--plain", options.plain, "Use no tokens, and don't silence unknown callers");
+  command->add_option("--server-pid", options.server_pid,
+                      "Process id of the server, to measure its memory");
   command->add_option("--max-ring-p99", options.max_ring_p99_ms,
-                      "Fail if 1 % of the calls take longer to ring, in milliseconds");
+                      "Fail if the p99 of the time to ring is above this, in milliseconds");
   command->add_flag("--json", options.json, "Print one JSON object");
   command->callback([flags, &stop, &chosen] {
     chosen = [flags, &stop] {

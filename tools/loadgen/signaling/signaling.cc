@@ -51,7 +51,8 @@ absl::Status RaiseFileLimit(uint32_t devices) {
   limit.rlim_max = std::max(limit.rlim_max, wanted);
   if (setrlimit(RLIMIT_NOFILE, &limit) == 0) return absl::OkStatus();
   return absl::ResourceExhaustedError(
-      fmt::format("{} devices need as many open files ({}); raise `ulimit -n`, or run as root",
+      fmt::format("{} devices need as many open files, but the limit is {}; raise `ulimit -n`, or "
+                  "run as root",
                   devices, std::strerror(errno)));
 }
 
@@ -390,7 +391,7 @@ class SignalingRun : public LoadDevice::Owner {
           hang_ups_.push_back({now + 1'000'000, number});
           break;
         } else {
-          report_.AddError("the server doesn't answer PlaceCall");
+          report_.AddError("the server does not answer PlaceCall");
           Finish(number);
         }
       }
@@ -424,23 +425,24 @@ class SignalingRun : public LoadDevice::Owner {
   absl::Status Verdict() const {
     if (failed_ && report_.connected < devices_.size()) {
       return absl::UnavailableError(
-          fmt::format("{} of {} devices could connect: {}", report_.connected, devices_.size(),
+          fmt::format("only {} of {} devices could connect: {}", report_.connected, devices_.size(),
                       report_.errors.empty() ? "" : report_.errors.front()));
     }
     if (failed_ || report_.connections_lost > 0) {
       return absl::UnavailableError(fmt::format(
-          "the run broke off: {}", report_.errors.empty() ? "" : report_.errors.front()));
+          "the run was aborted: {}", report_.errors.empty() ? "" : report_.errors.front()));
     }
     if (report_.refused + report_.not_rung + report_.wrong_offers + report_.wrong_tokens > 0) {
-      return absl::FailedPreconditionError(fmt::format(
-          "of {} calls {} were refused, {} did not ring, {} brought wrong bytes{}", report_.placed,
-          report_.refused, report_.not_rung, report_.wrong_offers + report_.wrong_tokens,
-          report_.errors.empty() ? "" : ": " + report_.errors.front()));
+      return absl::FailedPreconditionError(
+          fmt::format("of {} calls, {} were refused, {} did not ring, {} delivered wrong bytes{}",
+                      report_.placed, report_.refused, report_.not_rung,
+                      report_.wrong_offers + report_.wrong_tokens,
+                      report_.errors.empty() ? "" : ": " + report_.errors.front()));
     }
     const double p99_ms = static_cast<double>(report_.place_to_ring.Percentile(99)) / 1e6;
     if (options_.max_ring_p99_ms > 0 && p99_ms > options_.max_ring_p99_ms) {
       return absl::FailedPreconditionError(
-          fmt::format("1 % of the calls took longer than {:.1f} ms to ring, and {:g} is the most",
+          fmt::format("the p99 of the time to ring is {:.1f} ms, above the limit of {:g} ms",
                       p99_ms, options_.max_ring_p99_ms));
     }
     return absl::OkStatus();
@@ -472,18 +474,17 @@ class SignalingRun : public LoadDevice::Owner {
 }  // namespace
 
 absl::Status SignalingOptions::Validate() const {
-  if (devices < 2)
-    return absl::InvalidArgumentError("--devices: a call needs two devices at least");
-  if (connecting < 1) return absl::InvalidArgumentError("--connecting: at least one at a time");
+  if (devices < 2) return absl::InvalidArgumentError("--devices must be at least 2");
+  if (connecting < 1) return absl::InvalidArgumentError("--connecting must be at least 1");
   if (name.empty() || !IsAccountName(name) || name.size() > 48) {
     return absl::InvalidArgumentError(
-        "--name: the start of account names, 1 to 48 characters of A-Z a-z 0-9 . _ ~ @ + -");
+        "--name must have 1 to 48 characters of A-Z a-z 0-9 . _ ~ @ + -");
   }
   if (!(calls_per_second >= 0 && calls_per_second <= 100'000)) {
     return absl::InvalidArgumentError("--calls-per-second: 0 to 100000");
   }
   if (!(seconds >= 0 && seconds <= 86'400)) {
-    return absl::InvalidArgumentError("--seconds: 0 to 86400");
+    return absl::InvalidArgumentError("--seconds must be from 0 to 86400");
   }
   return absl::OkStatus();
 }

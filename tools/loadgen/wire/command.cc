@@ -52,7 +52,7 @@ absl::Status Read(Flags& flags) {
     options.rate = std::strtod(flags.rate.c_str(), &end);
     if (end == flags.rate.c_str() || *end != '\0' || options.rate < 1) {
       return absl::InvalidArgumentError(
-          fmt::format("--rate {} must be max, or packets a second from 1 up", flags.rate));
+          fmt::format("--rate {} must be max, or at least 1 packet per second", flags.rate));
     }
   }
   options.random_order = flags.order == "random";
@@ -86,88 +86,101 @@ void AddWireCommand(CLI::App& app, const std::atomic<bool>& stop, std::function<
   auto flags = std::make_shared<Flags>();
   WireOptions& options = flags->options;
   CLI::App* command = app.add_subcommand(
-      "wire", "Channel data from a DPDK port, flat out or at a rate: loss, order, latency");
+      "wire", "ChannelData over a DPDK port, at full speed or at a rate: loss, order, latency");
   command->add_option("--eal", options.eal,
-                      "Arguments for DPDK's EAL, as \"--vdev=net_memif0,...\"; hugepages are used "
-                      "if there are any");
-  command->add_option("--port", options.port, "DPDK port: an ethdev's name or a PCI address")
+                      "Arguments for DPDK's EAL, such as \"--vdev=net_memif0,...\"; hugepages are "
+                      "used if there are any");
+  command->add_option("--port", options.port, "DPDK port: an ethdev name or a PCI address")
       ->required();
-  command->add_option("--queues", options.queues, "Queue pairs; legs are divided among them")
+  command
+      ->add_option("--queues", options.queues, "Number of queue pairs; legs are divided among them")
       ->capture_default_str();
-  command->add_option("--descriptors", options.descriptors, "Of each queue, if the device can")
+  command
+      ->add_option("--descriptors", options.descriptors,
+                   "Descriptors per queue, if the device supports it")
       ->capture_default_str();
   command->add_option("--server", flags->server, "TURN server: 192.0.2.1:3478")->required();
   command->add_option("--mac", flags->mac,
-                      "MAC address of the server, or of the router to it; default: ask by ARP");
-  command->add_option("--clients", flags->clients, "Addresses to play, as 192.0.2.128/25")
+                      "MAC address of the server or of the router to it; default: resolve by ARP");
+  command
+      ->add_option("--clients", flags->clients,
+                   "Prefix of client addresses, such as 192.0.2.128/25")
       ->required();
-  command->add_option("--first-port", options.first_port, "The least port of the legs")
+  command->add_option("--first-port", options.first_port, "First port of the legs")
       ->capture_default_str();
-  command->add_option("--legs", options.legs, "Legs, two for each call")->capture_default_str();
+  command->add_option("--legs", options.legs, "Number of legs, two per call")
+      ->capture_default_str();
   auto* user = command->add_option("--user", options.user, "User name");
   command->add_option("--password", options.password, "Password of the user");
-  auto* secret = command->add_option("--secret", options.secret,
-                                     "Shared secret to make time-limited credentials with");
+  auto* secret =
+      command->add_option("--secret", options.secret, "Shared secret for time-limited credentials");
   secret->excludes(user);
   command->add_flag("--call-policy", options.call_policy,
-                    "User names <expiry>:loadgen-<call>/a and /b, for relays with the policy "
-                    "\"call\" and arm = \"at-once\"");
+                    "User names <expiry>:loadgen-<call>/a and /b, for relays with policy \"call\" "
+                    "and arm = \"at-once\"");
   command
       ->add_flag("--mirror", options.mirror,
-                 "No TURN: the server only swaps addresses, as dpdk-testpmd does with "
+                 "No TURN; the server only swaps addresses, like dpdk-testpmd "
                  "--forward-mode=5tswap")
       ->excludes(user)
       ->excludes(secret);
-  command->add_option("--window", options.window, "Legs that are set up at a time")
+  command->add_option("--window", options.window, "Number of legs that are set up at a time")
       ->capture_default_str();
   command->add_flag("--allocate-only", options.allocate_only,
-                    "Allocations without channels or media: how many a second?");
+                    "Only measure allocations per second, without channels or media");
   auto* payload =
-      command
-          ->add_option("--payload", flags->payload, "Bytes of payload in each packet, 14 to 1468")
+      command->add_option("--payload", flags->payload, "Bytes of payload per packet, 14 to 1468")
           ->capture_default_str();
   command->add_option("--mix", flags->mix, "Payload sizes: opus, video, 64 or imix")
       ->excludes(payload);
-  command->add_option("--rate", flags->rate, "Packets a second over all legs, or max")
+  command->add_option("--rate", flags->rate, "Packets per second over all legs, or max")
       ->capture_default_str();
-  command->add_option("--seconds", options.seconds, "How long; with --find-rate, each trial")
+  command
+      ->add_option("--seconds", options.seconds,
+                   "Seconds to send; with --find-rate, seconds per trial")
       ->capture_default_str();
-  command->add_option("--warmup", options.warmup, "Seconds before that don't count")
+  command->add_option("--warmup", options.warmup, "Seconds of warm-up, not counted")
       ->capture_default_str();
-  command->add_option("--order", flags->order, "Which leg sends next")
+  command->add_option("--order", flags->order, "Order in which legs send")
       ->check(CLI::IsMember({"random", "round-robin"}))
       ->capture_default_str();
   auto* find = command->add_flag("--find-rate", options.find_rate,
                                  "Find the highest rate without loss (RFC 2544)");
-  command->add_option("--loss", options.search.max_loss, "Share of packets that may be lost")
+  command
+      ->add_option("--loss", options.search.max_loss,
+                   "With --find-rate: percentage of packets that may be lost")
       ->needs(find)
       ->capture_default_str();
-  command->add_option("--precision", options.search.precision, "How closely to find the rate")
+  command
+      ->add_option("--precision", options.search.precision,
+                   "With --find-rate: relative precision of the rate")
       ->needs(find)
       ->capture_default_str();
   command
       ->add_option("--attempts", options.search.attempts,
-                   "Trials that a rate may fail before it has failed")
+                   "With --find-rate: number of trials before a rate counts as failed")
       ->needs(find)
       ->capture_default_str();
   command->add_option("--max-loss", options.max_loss_percent,
-                      "Fail if more than this share of the packets is lost, in percent");
+                      "Fail if more than this percentage of the packets is lost");
   command->add_flag("--no-latency", flags->no_latency, "Don't measure latency");
   command->add_flag("--no-release", flags->no_release,
-                    "Leave the allocations to the end of their lifetime");
-  command->add_option("--pcap", options.pcap, "Write packets of all legs to this file first");
-  command->add_option("--pcap-per-leg", options.pcap_per_leg, "How many of each leg")
+                    "Don't end the allocations; they expire at the end of their lifetime");
+  command->add_option("--pcap", options.pcap, "Write packets of all legs to this pcap file first");
+  command
+      ->add_option("--pcap-per-leg", options.pcap_per_leg,
+                   "Number of packets of each leg in the pcap file")
       ->capture_default_str();
   command->add_flag("--pcap-only", options.pcap_only,
-                    "Write them and end; with --no-release the allocations stay for whoever "
-                    "replays them");
+                    "Write the pcap file and exit; with --no-release, the allocations stay for a "
+                    "replay");
   auto* json = command->add_flag("--json", options.json, "Print one JSON object");
   command
       ->add_flag(
           "--control", options.control,
-          "Set up, then do what standard input says, a line each: run <packets/s or max> "
-          "<seconds>, or find <seconds> <loss> <precision> <attempts>; print one JSON object "
-          "a line: of the set-up first, then of each")
+          "After set-up, run commands from standard input, one per line: run <packets/s or max> "
+          "<seconds>, or find <seconds> <loss> <precision> <attempts>; print one JSON object per "
+          "line, for the set-up and for each command")
       ->excludes(json)
       ->excludes(find);
   command->callback(

@@ -139,8 +139,8 @@ absl::Status WireEngine::ResolveServer() {
     }
   }
   return absl::UnavailableError(fmt::format(
-      "nobody answers ARP for {} on {}; is the server up, and on this link? If it is behind a "
-      "router, give the router's MAC address with --mac",
+      "no answer to ARP for {} on {}; check that the server is up and on this link. If it is "
+      "behind a router, give the router's MAC address with --mac",
       options_.server.ip.ToString(), options_.port));
 }
 

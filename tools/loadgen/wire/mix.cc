@@ -21,14 +21,14 @@ absl::StatusOr<WireMix> WireMix::Named(std::string_view name) {
 absl::StatusOr<WireMix> WireMix::Of(std::vector<Share> shares) {
   if (shares.empty() || shares.size() > kMaxSizes) {
     return absl::InvalidArgumentError(
-        fmt::format("a mix has 1 to {} sizes, not {}", kMaxSizes, shares.size()));
+        fmt::format("a mix must have 1 to {} sizes, but has {}", kMaxSizes, shares.size()));
   }
   uint32_t total = 0;
   for (const Share& share : shares) {
     if (share.payload < kMinPayload || share.payload > kMaxPayload) {
       return absl::InvalidArgumentError(
-          fmt::format("--payload must be from {} to {} bytes: the first {} say which packet it is, "
-                      "and an IP packet has 1500 at most",
+          fmt::format("--payload must be from {} to {} bytes; the first {} identify the packet, "
+                      "and an IP packet has at most 1500",
                       kMinPayload, kMaxPayload, kMinPayload));
     }
     if (share.weight < 1 || share.weight > kOrder / 2) {

@@ -23,7 +23,7 @@ absl::Status WireOptions::Validate() const {
   const auto wrong = [](const std::string& message) { return absl::InvalidArgumentError(message); };
   if (server.port == 0) return wrong("--server needs a port other than 0; TURN's is 3478");
   if (!server.ip.is_v4() || !clients.address().is_v4()) {
-    return wrong("wire speaks IPv4: --server and --clients must be IPv4 addresses");
+    return wrong("wire supports only IPv4: --server and --clients must be IPv4 addresses");
   }
   if (legs < 2 || legs % 2 != 0 || legs > kMaxLegs) {
     return wrong(fmt::format("--legs must be an even number from 2 to {}", kMaxLegs));
@@ -49,7 +49,7 @@ absl::Status WireOptions::Validate() const {
     }
     if (!user.empty() && password.empty()) return wrong("--user needs --password");
     if (call_policy && secret.empty()) {
-      return wrong("--call-policy needs --secret: each leg has credentials of its own");
+      return wrong("--call-policy needs --secret, as each leg has its own credentials");
     }
   } else if (allocate_only) {
     return wrong("--allocate-only and --mirror exclude each other: a mirror allocates nothing");
@@ -57,7 +57,8 @@ absl::Status WireOptions::Validate() const {
   if (window < 1 || window > 1'000'000) return wrong("--window must be from 1 to 1000000");
   if (!(rate >= 0 && rate <= 1e9)) return wrong("--rate must be max, or from 1 to 1000000000");
   if (rate != 0 && find_rate) return wrong("--rate and --find-rate exclude each other");
-  if (!(seconds > 0 && seconds <= 1e6)) return wrong("--seconds must be above 0, up to 1000000");
+  if (!(seconds > 0 && seconds <= 1e6))
+    return wrong("--seconds must be above 0 and at most 1000000");
   if (!(warmup >= 0 && warmup <= 1e5)) return wrong("--warmup must be from 0 to 100000 seconds");
   if (!(search.max_loss >= 0 && search.max_loss < 1)) {
     return wrong("--loss is a share of the packets, from 0 to below 1");
@@ -67,8 +68,9 @@ absl::Status WireOptions::Validate() const {
   }
   if (search.attempts < 1 || search.attempts > 100) return wrong("--attempts: from 1 to 100");
   if (pcap_only && pcap.empty()) return wrong("--pcap-only needs --pcap");
-  if (pcap_per_leg < 1 || pcap_per_leg > 100'000) return wrong("--pcap-per-leg: from 1 to 100000");
-  if (max_loss_percent > 100) return wrong("--max-loss is in percent, 0 to 100");
+  if (pcap_per_leg < 1 || pcap_per_leg > 100'000)
+    return wrong("--pcap-per-leg must be from 1 to 100000");
+  if (max_loss_percent > 100) return wrong("--max-loss must be from 0 to 100 percent");
   return absl::OkStatus();
 }
 

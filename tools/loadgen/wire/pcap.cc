@@ -14,7 +14,7 @@ absl::StatusOr<PcapWriter> PcapWriter::Create(const std::string& path) {
   std::FILE* file = std::fopen(path.c_str(), "wb");
   if (file == nullptr) {
     return absl::UnavailableError(
-        fmt::format("--pcap {} can't be written: {}", path, std::strerror(errno)));
+        fmt::format("--pcap: can't write {}: {}", path, std::strerror(errno)));
   }
   PcapWriter writer(file, path);
   constexpr uint32_t kMicrosecondMagic = 0xa1b2c3d4;
@@ -39,7 +39,7 @@ absl::Status PcapWriter::Close() {
   const bool failed = std::ferror(file_.get()) != 0;
   if ((std::fclose(file_.release()) != 0) | failed) {
     return absl::UnavailableError(
-        fmt::format("--pcap {} could not be written in full; is the disk full?", path_));
+        fmt::format("--pcap: could not write all of {}; check that the disk is not full", path_));
   }
   return absl::OkStatus();
 }

@@ -65,7 +65,7 @@ absl::Status StartEal(const std::string& text) {
   rte_log_set_global_level(RTE_LOG_ERR);
   if (rte_eal_init(static_cast<int>(args->size()), argv.data()) < 0) {
     return absl::FailedPreconditionError(
-        fmt::format("DPDK's EAL can't start with \"{}\" ({}); check --eal",
+        fmt::format("DPDK's EAL failed to start with \"{}\" ({}); check --eal",
                     fmt::join(args->begin() + 1, args->end(), " "), rte_strerror(rte_errno)));
   }
   return absl::OkStatus();
@@ -92,7 +92,7 @@ absl::Status WirePort::Start(const Options& options) {
   }
   rte_eth_dev_info info = {};
   if (int error = rte_eth_dev_info_get(id_, &info); error != 0) {
-    return failure("can't be asked what it can do", error);
+    return failure("can't be queried", error);
   }
   driver_ = info.driver_name;
   queues_ = options.queues;
@@ -114,7 +114,7 @@ absl::Status WirePort::Start(const Options& options) {
   uint16_t rx = options.descriptors;
   uint16_t tx = options.descriptors;
   if (int error = rte_eth_dev_adjust_nb_rx_tx_desc(id_, &rx, &tx); error != 0) {
-    return failure("has no such queue sizes", error);
+    return failure("does not support these queue sizes", error);
   }
   // net_af_xdp keeps twice its descriptors in the kernel's rings.
   const uint32_t buffers = queues_ * 4u * (rx + tx) + kSpareBuffers;
@@ -122,8 +122,8 @@ absl::Status WirePort::Start(const Options& options) {
                                   rte_eth_dev_socket_id(id_));
   if (pool_ == nullptr) {
     return absl::ResourceExhaustedError(
-        fmt::format("{} packet buffers can't be had ({}); give --eal more memory with -m, or lower "
-                    "--descriptors",
+        fmt::format("can't allocate {} packet buffers ({}); give --eal more memory with -m, or "
+                    "lower --descriptors",
                     buffers, rte_strerror(rte_errno)));
   }
   for (uint16_t queue = 0; queue < queues_; ++queue) {
@@ -141,8 +141,8 @@ absl::Status WirePort::Start(const Options& options) {
   rte_eth_link link = {};
   while (rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status != RTE_ETH_LINK_UP) {
     if (std::chrono::steady_clock::now() > deadline) {
-      return absl::UnavailableError(
-          fmt::format("port {} ({}) has no link; is the other end up?", options.name, driver_));
+      return absl::UnavailableError(fmt::format(
+          "port {} ({}) has no link; check that the other end is up", options.name, driver_));
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }

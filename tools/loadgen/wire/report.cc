@@ -61,8 +61,7 @@ std::string ToText(const WireOptions& options, const WireReport& report) {
   }
   for (const RateTrial& t : report.search) {
     text += fmt::format(
-        "  trial       {:>12} packets/s: offered {:.0f}, received {:.0f}, loss "
-        "{:.4f} %{}\n",
+        "  trial       {:>12} packets/s: offered {:.0f}, received {:.0f}, loss {:.4f} %{}\n",
         t.asked_pps == 0 ? "max" : fmt::format("{:.0f}", t.asked_pps), t.offered_pps,
         t.received_pps, 100 * t.loss, t.passed ? "  passed" : "");
   }

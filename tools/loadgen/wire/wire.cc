@@ -69,7 +69,8 @@ absl::Status Measure(const WireOptions& options, WireEngine& engine, WireReport&
   absl::Status status = FindRate(options.search, options.seconds, engine, report);
   if (status.ok() && !report.trial) {
     return absl::DataLossError(fmt::format(
-        "every rate lost more than {} % of the packets; is something else running on these cores?",
+        "every rate lost more than {} % of the packets; check whether something else runs on these "
+        "cores",
         100 * options.search.max_loss));
   }
   return status;
@@ -97,7 +98,7 @@ absl::Status Obey(const std::string& line, WireEngine& engine, WireReport& repor
     }
   }
   return absl::InvalidArgumentError(
-      fmt::format("--control: \"{}\" isn't understood; say run <packets/s or max> <seconds>, or "
+      fmt::format("--control: unknown command \"{}\"; must be run <packets/s or max> <seconds>, or "
                   "find <seconds> <loss> <precision> <attempts>",
                   line));
 }
@@ -152,8 +153,8 @@ absl::Status RunWire(const WireOptions& options, const std::atomic<bool>& stop,
   if (!status.ok()) return report.interrupted ? absl::OkStatus() : status;
   if (report.totals.wrong() > 0) {
     return absl::DataLossError(fmt::format(
-        "{} packets arrived that were not as they were sent, or at the wrong leg: {} corrupted, {} "
-        "with a bad checksum, {} misdelivered",
+        "{} packets arrived damaged or at the wrong leg: {} corrupted, {} with a bad checksum, {} "
+        "misdelivered",
         report.totals.wrong(), report.totals.corrupted, report.totals.bad_checksum,
         report.totals.misdelivered));
   }

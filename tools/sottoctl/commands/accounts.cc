@@ -26,7 +26,7 @@ absl::Status Show(CommandContext& context, const std::string& account) {
       {"Epoch keys", "epochs", Unit::kCount},
       {"Notices waiting", "notices_waiting", Unit::kCount},
       {"Calls placed", "placed", Unit::kCount},
-      {"Of which silenced", "silenced", Unit::kCount},
+      {"Calls silenced", "silenced", Unit::kCount},
   };
   context.out.Record(*info, kColumns);
   return absl::OkStatus();
@@ -40,7 +40,7 @@ absl::Status SetBlocked(CommandContext& context, const std::string& account, boo
       "SignalingAdmin.SetAccountBlocked", request);
   if (!set.ok()) return set.status();
   context.out.Done(
-      blocked ? fmt::format("Account {} is blocked; {} of its sessions have ended.", account,
+      blocked ? fmt::format("Blocked account {}; {} of its sessions ended.", account,
                             set->sessions_ended())
               : fmt::format("Account {} is not blocked.", account),
       {{"account", account}, {"blocked", blocked}, {"sessions_ended", set->sessions_ended()}});
@@ -60,9 +60,8 @@ void AddAccounts(Commands& commands) {
                        [account, run](CommandContext& context) { return run(context, *account); });
     app.add_option("ACCOUNT", *account, "The account's name")->required()->type_name("");
   };
-  add("show", "Shows an account's settings, devices and standing; nothing tells whom it calls",
-      Show);
-  add("block", "Keeps an account from signing in, and ends its sessions",
+  add("show", "Shows an account's settings, devices and standing, but not whom it calls", Show);
+  add("block", "Prevents an account from signing in, and ends its sessions",
       [](CommandContext& context, const std::string& name) {
         return SetBlocked(context, name, true);
       });

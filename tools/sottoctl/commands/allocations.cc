@@ -85,7 +85,7 @@ absl::Status End(CommandContext& context, uint64_t id) {
   const auto ended =
       context.daemon->Call<relay::v1::EndAllocationResponse>("Admin.EndAllocation", request);
   if (!ended.ok()) return ended.status();
-  context.out.Done(fmt::format("Allocation {} has ended.", id), {{"id", id}});
+  context.out.Done(fmt::format("Ended allocation {}.", id), {{"id", id}});
   return absl::OkStatus();
 }
 
@@ -94,7 +94,7 @@ absl::Status EndMatching(CommandContext& context, const relay::v1::EndAllocation
       context.daemon->Call<relay::v1::EndAllocationsResponse>("Admin.EndAllocations", request);
   if (!answer.ok()) return answer.status();
   const uint32_t count = answer->ended();
-  if (count == 0) return absl::NotFoundError("there is no such allocation");
+  if (count == 0) return absl::NotFoundError("no allocation matches");
   const std::string what = fmt::format("{} allocation{}", count, count == 1 ? "" : "s");
   if (request.dry_run()) {
     context.out.Done(fmt::format("{} would be ended.", what), {{"would_end", count}});
@@ -115,28 +115,28 @@ void AddId(CLI::App& app, const std::shared_ptr<uint64_t>& id) {
 std::vector<CLI::Option*> AddFilter(CLI::App& app, AllocationFilter* filter) {
   AddText(
       app, "--user", "NAME", [filter](const auto& v) { filter->set_user(v); },
-      "Of this user; of a time-limited one, what stands behind its expiry");
+      "Only those of this user; for time-limited credentials, the name after the expiry");
   AddAddress(
       app, "--client", AddressForm::kHostOrTransport,
       [filter](const auto& v) { filter->set_client(v); },
-      "Of clients at this address, prefix or address:port");
+      "Only those of clients at this address, prefix or address:port");
   AddAddress(
       app, "--relayed", AddressForm::kHostOrTransport,
-      [filter](const auto& v) { filter->set_relayed(v); }, "With this relayed address");
+      [filter](const auto& v) { filter->set_relayed(v); },
+      "Only the one with this relayed address");
   AddAddress(
       app, "--peer", AddressForm::kHostOrTransport,
       [filter](const auto& v) { filter->set_peer(v); },
-      "With a permission or a channel to this peer");
+      "Only those with a permission or a channel for this peer");
   AddSeconds(
       app, "--min-age", [filter](uint64_t s) { filter->set_min_age_s(s); },
-      "That have stood so long");
+      "Only those that are at least this old");
   AddSeconds(
       app, "--max-age", [filter](uint64_t s) { filter->set_max_age_s(s); },
-      "That have stood no longer");
+      "Only those that are at most this old");
   AddNumber(
       app, "--limit", "N", 1, UINT32_MAX,
-      [filter](uint64_t n) { filter->set_limit(static_cast<uint32_t>(n)); },
-      "The first N of them alone");
+      [filter](uint64_t n) { filter->set_limit(static_cast<uint32_t>(n)); }, "At most N entries");
   std::vector<CLI::Option*> asking;
   for (const char* name : {"--user", "--client", "--relayed", "--peer", "--min-age", "--max-age"}) {
     asking.push_back(app.get_option(name));
@@ -148,7 +148,7 @@ void AddEnd(Commands& commands, CLI::App& group) {
   const auto id = std::make_shared<uint64_t>(0);
   const auto request = std::make_shared<relay::v1::EndAllocationsRequest>();
   CLI::App& end = commands.AddTo(
-      group, "end", "Ends one, or all that hold for what is asked, and the media through them",
+      group, "end", "Ends one allocation or all that match the options, and their media",
       DaemonKind::kRelay, [id, request](CommandContext& context) {
         return *id != 0 ? End(context, *id) : EndMatching(context, *request);
       });
@@ -156,18 +156,18 @@ void AddEnd(Commands& commands, CLI::App& group) {
   const std::vector<CLI::Option*> asking = AddFilter(end, request->mutable_filter());
   end.add_flag_callback(
       "--dry-run", [request] { request->set_dry_run(true); },
-      "Says how many would be ended, and ends none");
+      "Prints how many would be ended, and ends none");
   CLI::Option* one = end.get_option("ID");
   for (CLI::Option* option : asking) option->excludes(one);
   for (const char* name : {"--limit", "--dry-run"}) end.get_option(name)->excludes(one);
   end.parse_complete_callback([one, asking] {
     if (one->empty() && std::ranges::all_of(asking, &CLI::Option::empty)) {
-      throw CLI::RequiredError("ID, or --user or another option that says which,");
+      throw CLI::RequiredError("ID, or --user or another option that selects allocations,");
     }
   });
   end.footer(
-      "A client learns of it from its next request, and may allocate anew: take away its user, or "
-      "its credential's secret, first to keep it out. To end all that there are: sottoctl drain "
+      "A client notices at its next request and may allocate again; to keep it out, remove its "
+      "user or rotate the secret of its credential first. To end all allocations: sottoctl drain "
       "--deadline 1s.\n"
       "  sottoctl allocations end --client 203.0.113.0/24 --dry-run");
 }
@@ -180,20 +180,20 @@ void AddAllocations(Commands& commands) {
 
   const auto filter = std::make_shared<AllocationFilter>();
   CLI::App& list = commands.AddTo(
-      group, "list", "Lists those that hold for all that is asked, in the order of ids",
+      group, "list", "Lists allocations that match all options, in the order of ids",
       DaemonKind::kRelay, [filter](CommandContext& context) { return List(context, *filter); });
   AddFilter(list, filter.get());
   list.add_flag_callback(
       "--details", [filter] { filter->set_details(true); },
-      "Permissions and channels too, in JSON and YAML");
+      "Also prints permissions and channels, in JSON and YAML");
   list.footer(
-      "Example, who has been talking with an address for long:\n"
+      "Example, to find who has been talking to an address for an hour:\n"
       "  sottoctl allocations list --peer 198.51.100.7 --min-age 1h");
 
   const auto id = std::make_shared<uint64_t>(0);
-  CLI::App& show = commands.AddTo(group, "show", "Shows one, with its permissions and channels",
-                                  DaemonKind::kRelay,
-                                  [id](CommandContext& context) { return Show(context, *id); });
+  CLI::App& show = commands.AddTo(
+      group, "show", "Shows an allocation with its permissions and channels", DaemonKind::kRelay,
+      [id](CommandContext& context) { return Show(context, *id); });
   AddId(show, id);
   show.get_option("ID")->required();
   AddEnd(commands, group);

@@ -53,16 +53,15 @@ absl::Status End(CommandContext& context, const std::string& name) {
   request.set_call(name);
   const auto ended = context.daemon->Call<relay::v1::EndCallResponse>("Admin.EndCall", request);
   if (!ended.ok()) return ended.status();
-  context.out.Done(fmt::format("Call {} is no more.", name), {{"call", name}});
+  context.out.Done(fmt::format("Ended call {}.", name), {{"call", name}});
   return absl::OkStatus();
 }
 
 }  // namespace
 
 void AddCalls(Commands& commands) {
-  CLI::App& group = commands.Group(
-      "calls", "Lists, shows and ends calls, which there are under the policy \"call\"",
-      kRelayHeading);
+  CLI::App& group =
+      commands.Group("calls", "Lists, shows and ends calls (policy \"call\" only)", kRelayHeading);
 
   const auto filter = std::make_shared<CallFilter>();
   CLI::App& list =
@@ -70,25 +69,24 @@ void AddCalls(Commands& commands) {
                      [filter](CommandContext& context) { return List(context, *filter); });
   AddText(
       list, "--call", "NAME", [filter](const auto& v) { filter->set_call(v); },
-      "The call of this name");
+      "Only the call of this name");
   list.add_flag_callback(
-      "--armed", [filter] { filter->set_armed_only(true); }, "Those whose media may flow");
+      "--armed", [filter] { filter->set_armed_only(true); },
+      "Only armed calls, whose media may flow");
   AddNumber(
       list, "--limit", "N", 1, UINT32_MAX,
-      [filter](uint64_t n) { filter->set_limit(static_cast<uint32_t>(n)); },
-      "The first N of them alone");
+      [filter](uint64_t n) { filter->set_limit(static_cast<uint32_t>(n)); }, "At most N entries");
 
   const auto name = std::make_shared<std::string>();
   const auto add_name = [&name](CLI::App& app) {
     app.add_option("CALL", *name, "The call, as the list names it")->required()->type_name("");
   };
-  add_name(commands.AddTo(group, "show", "Shows one, and its legs", DaemonKind::kRelay,
+  add_name(commands.AddTo(group, "show", "Shows a call and its legs", DaemonKind::kRelay,
                           [name](CommandContext& context) { return Show(context, *name); }));
-  CLI::App& end =
-      commands.AddTo(group, "end", "Ends the legs of a call, and forgets it", DaemonKind::kRelay,
-                     [name](CommandContext& context) { return End(context, *name); });
+  CLI::App& end = commands.AddTo(group, "end", "Ends a call and its legs", DaemonKind::kRelay,
+                                 [name](CommandContext& context) { return End(context, *name); });
   add_name(end);
-  end.footer("Ending a call that there isn't is no failure: it is no more, either way.");
+  end.footer("Ending a call that does not exist is not an error.");
 }
 
 }  // namespace sotto::tools

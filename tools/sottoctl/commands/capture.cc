@@ -29,32 +29,32 @@ void SetFilter(CaptureRequest::Filter& filter, const std::string& word) {
     throw CLI::ValidationError("--filter", fmt::format("\"{}\" {}", word, why));
   };
   const size_t equals = word.find('=');
-  if (equals == std::string::npos) refuse("is no KEY=VALUE");
+  if (equals == std::string::npos) refuse("is not KEY=VALUE");
   const std::string key = word.substr(0, equals), value = word.substr(equals + 1);
   const auto number = [&](uint64_t most) {
     uint64_t out = 0;
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), out);
     if (error != std::errc() || end != value.data() + value.size() || out == 0 || out > most) {
-      refuse(fmt::format("has no number from 1 to {}", most));
+      refuse(fmt::format("must be a number from 1 to {}", most));
     }
     return out;
   };
   if (key == "host") {
-    if (!IpPrefix::Parse(value).ok()) refuse("has neither an address nor a prefix");
+    if (!IpPrefix::Parse(value).ok()) refuse("must be an address or a prefix");
     filter.set_host(value);
   } else if (key == "port") {
     filter.set_udp_port(static_cast<uint32_t>(number(65535)));
   } else if (key == "drop") {
-    if (value.empty()) refuse("has no drop reason; drop=any has all");
+    if (value.empty()) refuse("must name a drop reason, or any");
     filter.set_drop_reason(value);
   } else if (key == "direction") {
-    if (value != "rx" && value != "tx") refuse("is neither direction=rx nor direction=tx");
+    if (value != "rx" && value != "tx") refuse("must be direction=rx or direction=tx");
     filter.set_direction(value == "rx" ? CaptureRequest::Filter::DIRECTION_RX
                                        : CaptureRequest::Filter::DIRECTION_TX);
   } else if (key == "allocation") {
     filter.set_allocation(number(UINT64_MAX));
   } else {
-    refuse("is none of host=, port=, drop=, direction= and allocation=");
+    refuse("must begin with host=, port=, drop=, direction= or allocation=");
   }
 }
 
@@ -70,7 +70,7 @@ absl::StatusOr<int> OpenForPackets(const std::string& path) {
   struct stat file = {};
   if (fd < 0 && errno == ELOOP) {
     constexpr std::string_view kLink =
-        "is a symbolic link, and packets are written through none; name the file that it leads to";
+        "is a symbolic link, which captures don't follow; name the file that it points to";
     if (stat(path.c_str(), &file) != 0 || S_ISREG(file.st_mode)) return refuse(kLink);
     fd = open(path.c_str(), kFlags & ~O_CREAT);  // such as /dev/fd/63, which shells make
     if (fd >= 0 && (fstat(fd, &file) != 0 || S_ISREG(file.st_mode))) {
@@ -81,12 +81,12 @@ absl::StatusOr<int> OpenForPackets(const std::string& path) {
   if (fd < 0) return refuse(fmt::format("can't be opened: {}", strerrordesc_np(errno)));
   absl::Status status;
   if (fstat(fd, &file) != 0) {
-    status = refuse(fmt::format("can't be looked at: {}", strerrordesc_np(errno)));
+    status = refuse(fmt::format("can't be examined: {}", strerrordesc_np(errno)));
   } else if (S_ISREG(file.st_mode)) {
     if (file.st_uid != geteuid()) {
-      status = refuse("belongs to another user, who would read the packets; name another file");
+      status = refuse("belongs to another user, who could read the packets; name another file");
     } else if (fchmod(fd, 0600) != 0 || ftruncate(fd, 0) != 0) {
-      status = refuse(fmt::format("can't be made ready: {}", strerrordesc_np(errno)));
+      status = refuse(fmt::format("can't be prepared: {}", strerrordesc_np(errno)));
     }
   }
   if (status.ok()) return fd;
@@ -136,7 +136,8 @@ absl::Status Capture(CommandContext& context, const CaptureRequest& request,
                      const std::string& to) {
   Sink sink(to, context.around.out);
   if (sink.is_stdout() && context.around.out_is_terminal) {
-    return absl::InvalidArgumentError("a capture isn't for terminals; use --to FILE, or a pipe");
+    return absl::InvalidArgumentError(
+        "can't write a capture to a terminal; use --to FILE, or a pipe");
   }
   relay::v1::CaptureChunk chunk;
   uint64_t packets = 0, missed = 0;
@@ -171,10 +172,10 @@ void AddCapture(Commands& commands) {
   const auto request = std::make_shared<CaptureRequest>();
   const auto to = std::make_shared<std::string>();
   CLI::App& capture = commands.Add(
-      "capture", "Writes packets to a file as the relay's workers see them", kRelayHeading,
+      "capture", "Captures packets, as the relay's workers see them, to a file", kRelayHeading,
       DaemonKind::kRelay,
       [request, to](CommandContext& context) { return Capture(context, *request, *to); });
-  capture.add_option("--to", *to, "The pcapng file to write; - is standard output")
+  capture.add_option("--to", *to, "The pcapng file to write; - for standard output")
       ->required()
       ->type_name("FILE");
   capture
@@ -183,26 +184,27 @@ void AddCapture(Commands& commands) {
           [request](const std::vector<std::string>& words) {
             for (const std::string& word : words) SetFilter(*request->mutable_filter(), word);
           },
-          "Which packets; all that is given must hold: host=ADDRESS or PREFIX, port=UDP-PORT, "
-          "drop=REASON or any, direction=rx or tx, allocation=ID")
+          "Only packets that match all of: host=ADDRESS or PREFIX, port=UDP-PORT, drop=REASON or "
+          "any, direction=rx or tx, allocation=ID")
       ->type_name("KEY=VALUE");
   AddNumber(
       capture, "--packets", "N", 1, 1'000'000,
       [request](uint64_t n) { request->set_max_packets(static_cast<uint32_t>(n)); },
-      "Ends after so many; 10000 unless told");
+      "Ends after this many packets; default: 10000");
   AddSeconds(
       capture, "--duration",
       [request](uint64_t s) {
         if (s > 3600) throw CLI::ValidationError("--duration", "at most 1h");
         request->set_max_seconds(static_cast<uint32_t>(s));
       },
-      "Ends after this time; 60s unless told");
+      "Ends after this time; default: 60s");
   capture.add_flag_callback(
       "--payload", [request] { request->set_payload(true); },
-      "All of each packet, not its headers alone");
+      "Captures whole packets, not only headers");
   capture.footer(
-      "The capture never costs the relay more than a set share of a worker's time; what it has no "
-      "time for is counted as missed. One runs at a time. Interrupted, it leaves a whole file.\n"
+      "A capture never takes more than a fixed share of a worker's time; packets that exceed it "
+      "are counted as missed. Only one capture runs at a time. When interrupted, it leaves a "
+      "complete file.\n"
       "  sottoctl capture --filter drop=any --to dropped.pcapng\n"
       "  sottoctl capture --filter host=192.0.2.7 port=3478 --to - | tcpdump -nr -");
 }

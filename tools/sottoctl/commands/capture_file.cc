@@ -40,7 +40,7 @@ absl::StatusOr<CaptureFile> CaptureFile::Open(const std::string& path) {
 
 absl::Status CaptureFile::ReadHeader() {
   uint32_t magic = 0;
-  if (!Read(&magic, sizeof(magic))) return Malformed("no capture: it is empty or can't be read");
+  if (!Read(&magic, sizeof(magic))) return Malformed("not a capture: it is empty or can't be read");
   if (magic == kSectionHeader) {
     pcapng_ = true;
     uint32_t size = 0;
@@ -67,7 +67,7 @@ absl::StatusOr<std::optional<CapturedFrame>> CaptureFile::NextOfPcap() {
   if (file_.peek() == std::ifstream::traits_type::eof()) return std::nullopt;
   if (!Read(header, sizeof(header))) return Malformed("cut off in a packet's header");
   const uint32_t size = Host(header[2]);
-  if (size > kMaxFrame) return Malformed("a packet is too large to be one");
+  if (size > kMaxFrame) return Malformed("a packet is too large");
   CapturedFrame frame;
   frame.bytes.resize(size);
   frame.original_size = std::clamp(Host(header[3]), size, std::max(size, kMaxFrame));

@@ -56,7 +56,7 @@ TEST_F(CaptureCommand, CaptureWritesWhatComes) {
   EXPECT_EQ(piped.out, "headtail");
   EXPECT_EQ(piped.err, "sottoctl: 3 packets captured, 2 missed.\n");
   runner_.terminal_width = 80;
-  EXPECT_THAT(Run({"capture", "--to", "-"}).err, HasSubstr("isn't for terminals"));
+  EXPECT_THAT(Run({"capture", "--to", "-"}).err, HasSubstr("to a terminal"));
 }
 
 TEST_F(CaptureCommand, ACaptureThatIsRefusedLeavesTheFileAsItWas) {

@@ -34,7 +34,7 @@ absl::StatusOr<std::string> ReadConfig(CommandContext& context, const std::strin
   text.resize(static_cast<size_t>(in.gcount()));
   if (text.empty() || text.size() > kMaxConfigBytes) {
     return absl::InvalidArgumentError(
-        fmt::format("{} holds no configuration: it has {} bytes; 1 to {} are right", path,
+        fmt::format("{} is not a configuration: it has {} bytes; must have 1 to {}", path,
                     text.size(), kMaxConfigBytes));
   }
   return text;
@@ -61,11 +61,10 @@ absl::Status CheckCommand(CommandContext& context, const std::string& path) {
   if (!change.ok()) return change.status();
   Warnings(context.out, *change);
   context.out.Done(
-      fmt::format(
-          "{} is right; {} keys differ from what is in force, of which {} wait for the next "
-          "start.",
-          path.empty() ? "The daemon's file" : path,
-          change->reloadable_size() + change->init_only_size(), change->init_only_size()),
+      fmt::format("{} is valid; {} keys differ from the configuration in force, {} of them need a "
+                  "restart.",
+                  path.empty() ? "The daemon's file" : path,
+                  change->reloadable_size() + change->init_only_size(), change->init_only_size()),
       ToJson(*change));
   return absl::OkStatus();
 }
@@ -128,10 +127,10 @@ absl::Status Reload(CommandContext& context) {
   Warnings(context.out, *change);
   for (const std::string& key : change->reloadable()) context.out.Line("In force: " + key);
   for (const std::string& key : change->init_only()) {
-    context.out.Line("Waits for the next start: " + key);
+    context.out.Line("Needs a restart: " + key);
   }
   if (change->reloadable().empty() && change->init_only().empty()) {
-    context.out.Line("Nothing differs from what was in force; the files were read again.");
+    context.out.Line("Nothing changed; the files were read again.");
   }
   return absl::OkStatus();
 }
@@ -140,37 +139,35 @@ absl::Status Reload(CommandContext& context) {
 
 void AddReload(Commands& commands) {
   commands
-      .Add("reload", "Makes a daemon read its configuration and the files that it names again",
-           kDaemonHeading, DaemonKind::kEither, Reload)
-      .footer("All of it comes into force, or, if anything is wrong with it, nothing.");
+      .Add("reload", "Reloads a daemon's configuration and the files that it names", kDaemonHeading,
+           DaemonKind::kEither, Reload)
+      .footer("If anything is wrong, the daemon reports it and changes nothing.");
 
   CLI::App& group =
       commands.Group("config", "Checks and shows a daemon's configuration", kDaemonHeading);
   const auto path = std::make_shared<std::string>();
   const auto add_file = [&path](CLI::App& app) {
     app.add_option("FILE", *path,
-                   "The configuration; - is standard input, and the daemon's own "
-                   "file unless told")
+                   "The configuration file; - for standard input; default: the daemon's own file")
         ->type_name("FILE");
   };
-  CLI::App& check =
-      commands.AddTo(group, "check", "Says what is wrong with a configuration, and changes nothing",
-                     DaemonKind::kEither,
-                     [path](CommandContext& context) { return CheckCommand(context, *path); });
+  CLI::App& check = commands.AddTo(
+      group, "check", "Checks a configuration, and changes nothing", DaemonKind::kEither,
+      [path](CommandContext& context) { return CheckCommand(context, *path); });
   add_file(check);
   check.footer(
-      "The text is sent to the running daemon, which knows what would be right; before "
-      "the first start: sotto-relayd --check-config --config FILE.");
+      "The file is sent to the running daemon, which checks it. Before the first start, use: "
+      "sotto-relayd --check-config --config FILE.");
 
   const auto changed = std::make_shared<bool>(false);
   commands
-      .AddTo(group, "show", "Lists the configuration that is in force, secrets left out",
+      .AddTo(group, "show", "Lists the configuration in force, without secrets",
              DaemonKind::kEither,
              [changed](CommandContext& context) { return Show(context, *changed); })
-      .add_flag("--changed", *changed, "Keys that stand in the file, not those with defaults");
+      .add_flag("--changed", *changed, "Lists only keys that the file sets, not defaults");
 
   add_file(commands.AddTo(
-      group, "diff", "Lists the keys of a configuration that differ from what is in force",
+      group, "diff", "Lists the keys of a configuration that differ from the one in force",
       DaemonKind::kEither, [path](CommandContext& context) { return Diff(context, *path); }));
 }
 

@@ -36,11 +36,11 @@ void AddCredential(Commands& commands) {
       DaemonKind::kRelay, [request](CommandContext& context) { return Mint(context, *request); });
   AddText(
       mint, "NAME", "", [request](const auto& v) { request->set_name(v); },
-      "Who it is for; under the policy \"call\", CALL/a or CALL/b");
+      "Name of the credential's user; under policy \"call\", CALL/a or CALL/b");
   mint.get_option("NAME")->required();
   AddSeconds(
       mint, "--valid", [request](uint64_t s) { request->set_valid_s(s); },
-      "How long it can be used to allocate; 24h unless told");
+      "How long it can be used to allocate; default: 24h");
   mint.footer("  new RTCPeerConnection(<what is printed>)");
 }
 

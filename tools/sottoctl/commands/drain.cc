@@ -35,14 +35,16 @@ absl::StatusOr<Status> WaitUntilDrained(CommandContext& context, Status status) 
                          << std::flush;
     }
     if (!WaitUnlessStopped(std::chrono::seconds(1), context.around.stop)) {
-      return absl::CancelledError("interrupted; the relay goes on draining: sottoctl undrain");
+      return absl::CancelledError(
+          "interrupted; the relay continues to drain (sottoctl undrain ends that)");
     }
     auto next = context.daemon->Call<Status>("Admin.GetStatus", relay::v1::GetStatusRequest());
     if (!next.ok()) return next.status();
     status = *std::move(next);
   }
   if (status.state() != Status::STATE_DRAINED) {
-    return absl::AbortedError("the relay serves again; somebody else has ended the drain");
+    return absl::AbortedError(
+        "the drain was ended by another operator, and the relay accepts allocations again");
   }
   return status;
 }
@@ -70,19 +72,18 @@ void AddDrain(Commands& commands) {
   const auto deadline_s = std::make_shared<std::optional<uint64_t>>();
   const auto wait = std::make_shared<bool>(false);
   CLI::App& drain = commands.Add(
-      "drain", "Takes no new allocations, and lets those that stand go on", kRelayHeading,
-      DaemonKind::kRelay,
+      "drain", "Drains the relay: it accepts no new allocations, and existing ones continue",
+      kRelayHeading, DaemonKind::kRelay,
       [deadline_s, wait](CommandContext& context) { return Drain(context, *deadline_s, *wait); });
   AddSeconds(
       drain, "--deadline", [deadline_s](uint64_t s) { *deadline_s = s; },
-      "When the allocations that are left are ended; 0: never. Unless told, as it stands: never, "
-      "if nobody has set one");
-  drain.add_flag("--wait", *wait, "Comes back when no allocation is left");
+      "Ends the remaining allocations after this time; 0: never. Default: the deadline of a "
+      "running drain, or never");
+  drain.add_flag("--wait", *wait, "Waits until no allocation is left");
   drain.footer(
-      "New clients are answered 508, or 300 and another relay where [turn] alternates "
-      "names some.");
-  commands.Add("undrain", "Takes new allocations again", kRelayHeading, DaemonKind::kRelay,
-               Undrain);
+      "New clients are answered 508, or 300 with another relay if [turn] alternates names one.");
+  commands.Add("undrain", "Ends a drain: the relay accepts new allocations again", kRelayHeading,
+               DaemonKind::kRelay, Undrain);
 }
 
 }  // namespace sotto::tools

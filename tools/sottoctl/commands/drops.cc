@@ -31,7 +31,7 @@ void AddDrops(Commands& commands) {
   commands
       .Add("drops", "Lists why packets were dropped, the most frequent reason first", kRelayHeading,
            DaemonKind::kRelay, [all](CommandContext& context) { return Drops(context, *all); })
-      .add_flag("--all", *all, "Reasons for which nothing was dropped, too");
+      .add_flag("--all", *all, "Also lists reasons for which nothing was dropped");
 }
 
 }  // namespace sotto::tools

@@ -45,7 +45,7 @@ absl::Status Epochs(CommandContext& context, const std::string& account) {
 void AddEpochs(Commands& commands) {
   const auto account = std::make_shared<std::string>();
   commands
-      .Add("epochs", "Lists the epochs for which an account has registered a key of its tokens",
+      .Add("epochs", "Lists the epochs for which an account has registered a token key",
            kSignalingHeading, DaemonKind::kSignaling,
            [account](CommandContext& context) { return Epochs(context, *account); })
       .add_option("ACCOUNT", *account, "The account's name")

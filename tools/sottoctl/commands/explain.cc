@@ -98,7 +98,9 @@ absl::Status ExplainCapture(CommandContext& context, const ExplainOptions& optio
     }
     context.out.Line(fmt::format("{}Packet {}{}", number == 1 || options.packet != 0 ? "" : "\n",
                                  number,
-                                 cut ? ", cut by the capture; zeros stand for the rest" : ""));
+                                 cut ? ", truncated by the capture; the rest is filled with "
+                                       "zeros"
+                                     : ""));
     PrintSteps(context.out, record);
     record["frame"] = "";  // too much, packet after packet
     PrintVerdict(context.out, record);
@@ -114,7 +116,7 @@ absl::Status ExplainCapture(CommandContext& context, const ExplainOptions& optio
 void AddExplain(Commands& commands) {
   const auto options = std::make_shared<ExplainOptions>();
   CLI::App& explain = commands.Add(
-      "explain", "Says what the relay would do with a packet, and why, without sending anything",
+      "explain", "Explains what the relay would do with a packet, without sending anything",
       kRelayHeading, DaemonKind::kRelay, [options](CommandContext& context) {
         return options->pcap.empty() ? ExplainHex(context, *options)
                                      : ExplainCapture(context, *options);
@@ -122,25 +124,27 @@ void AddExplain(Commands& commands) {
   CLI::Option* hex =
       explain
           .add_option("HEX", options->hex,
-                      "The frame from its Ethernet header on, in hexadecimal; - reads it from "
+                      "The frame, starting with its Ethernet header, in hexadecimal; - for "
                       "standard input")
           ->type_name("");
   CLI::Option* pcap =
-      explain.add_option("--pcap", options->pcap, "The frames of this pcap or pcapng file")
+      explain
+          .add_option("--pcap", options->pcap, "Explains the frames of this pcap or pcapng file")
           ->type_name("FILE");
   pcap->excludes(hex);
   AddNumber(
       explain, "--packet", "N", 1, UINT64_MAX, [options](uint64_t n) { options->packet = n; },
-      "With --pcap: the file's packet N alone, counted from 1");
+      "With --pcap: explains only packet N of the file, counted from 1");
   explain.get_option("--packet")->needs(pcap);
   AddText(
       explain, "--port", "NAME", [options](const auto& v) { options->port = v; },
-      "The port that it would arrive at; the first unless told");
+      "The port at which the frame would arrive; default: the first port");
   explain.parse_complete_callback([hex, pcap] {
     if (hex->empty() == pcap->empty()) throw CLI::RequiredError("HEX or --pcap");
   });
   explain.footer(
-      "Tables are as they are now: what has ended since a capture was made is dropped today.\n"
+      "The relay uses its current tables: packets of allocations that ended after a capture are "
+      "shown as dropped.\n"
       "  sottoctl capture --filter drop=any --packets 20 --to dropped.pcapng\n"
       "  sottoctl explain --pcap dropped.pcapng");
 }

@@ -42,33 +42,34 @@ void AddIdentity(Commands& commands) {
                                    kSignalingHeading);
   const auto options = std::make_shared<IdentityOptions>();
   CLI::App& app = commands.AddTo(
-      group, "new", "Prints a JWT for an account, for development; asks no daemon",
+      group, "new", "Prints a JWT for an account, for development, without asking a daemon",
       DaemonKind::kNone, [options](CommandContext& context) { return New(context, *options); });
   app.add_option_function<std::string>(
          "ACCOUNT",
          [options](const std::string& name) {
            if (!IsAccountName(name)) {
              throw CLI::ValidationError(
-                 "ACCOUNT", "a name is 1 to 64 characters of A-Z a-z 0-9 . _ ~ @ + and -");
+                 "ACCOUNT", "a name must have 1 to 64 characters of A-Z a-z 0-9 . _ ~ @ + and -");
            }
            options->account = name;
          },
-         "Who signs in with it")
+         "The account that signs in with it")
       ->required()
       ->type_name("");
   app.add_option(
          "--identity-key", options->key,
-         "The P-256 private key, in PEM, whose public half [identity] keys of sotto-signald "
-         "names")
+         "The P-256 private key, in PEM; sotto-signald must have its public key in [identity] "
+         "keys")
       ->required()
       ->type_name("FILE");
   AddSeconds(
       app, "--valid", [options](uint64_t s) { options->lifetime_s = s; },
-      "How long; 1h unless told");
+      "How long it is valid; default: 1h");
   app.add_option("--issuer", options->issuer, "Its claim iss")->type_name("NAME");
   app.add_option("--audience", options->audience, "Its claim aud")->type_name("NAME");
   app.footer(
-      "In production, what knows the accounts mints them. A key for development:\n"
+      "In production, the system that manages accounts mints identities. To create a key for "
+      "development:\n"
       "  openssl ecparam -name prime256v1 -genkey -noout -out identity-key.pem\n"
       "  openssl pkey -in identity-key.pem -pubout -out identity.pem");
 }

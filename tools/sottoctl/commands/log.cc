@@ -23,7 +23,7 @@ absl::Status Level(CommandContext& context, const std::string& level) {
   const auto set =
       context.daemon->Call<daemon::v1::SetLogLevelResponse>("Daemon.SetLogLevel", request);
   if (!set.ok()) return set.status();
-  context.out.Done(fmt::format("The log's level is {}; it was {}.", level, set->previous()),
+  context.out.Done(fmt::format("The log level is {}; it was {}.", level, set->previous()),
                    {{"level", level}, {"previous", set->previous()}});
   return absl::OkStatus();
 }
@@ -32,15 +32,15 @@ absl::Status Level(CommandContext& context, const std::string& level) {
 
 void AddLog(Commands& commands) {
   CLI::App& group =
-      commands.Group("log", "Says how much a daemon logs, and changes it", kDaemonHeading);
+      commands.Group("log", "Shows and changes how much a daemon logs", kDaemonHeading);
   const auto level = std::make_shared<std::string>();
   CLI::App& app = commands.AddTo(
-      group, "level", "Prints the level of the log, or sets it until the next reload or start",
+      group, "level", "Prints the log level, or sets it until the next reload or restart",
       DaemonKind::kEither, [level](CommandContext& context) { return Level(context, *level); });
   AddChoice(
       app, "LEVEL", {"error", "warning", "info", "debug"}, [level](const auto& v) { *level = v; },
-      "The level from now on");
-  app.footer("At no level do tokens, secrets, or who called whom stand in the log.");
+      "The new level");
+  app.footer("At no level does the log contain tokens, secrets, or who called whom.");
 }
 
 }  // namespace sotto::tools

@@ -27,11 +27,11 @@ absl::Status Neighbors(CommandContext& context) {
 
 void AddNeighbors(Commands& commands) {
   commands
-      .Add("neighbors", "Lists the next hops that the relay has resolved by ARP and ND",
+      .Add("neighbors", "Lists the next hops of the relay and their ARP and ND state",
            kRelayHeading, DaemonKind::kRelay, Neighbors)
       .footer(
-          "A gateway that is incomplete or failed keeps all that goes through it from being "
-          "sent: the drop reason is no_next_hop.");
+          "While a gateway is incomplete or failed, packets through it are dropped with reason "
+          "no_next_hop.");
 }
 
 }  // namespace sotto::tools

@@ -84,9 +84,9 @@ void AddPorts(Commands& commands) {
                    kRelayHeading, DaemonKind::kRelay,
                    [extended](CommandContext& context) { return Ports(context, *extended); });
   ports.add_flag("--extended", *extended,
-                 "The counters of the drivers, too, which JSON and YAML always have");
+                 "Also prints the drivers' own counters, which JSON and YAML always contain");
   ports.footer(
-      "MISSED counts what the NIC had no descriptor for: the workers are too slow, or too "
+      "MISSED counts packets for which the NIC had no descriptor: the workers are too slow, or too "
       "few.");
 }
 

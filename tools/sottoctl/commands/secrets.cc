@@ -40,16 +40,16 @@ void AddSecrets(Commands& commands) {
       "secrets", "Rotates and lists the secrets of time-limited credentials", kAccessHeading);
   const auto keep = std::make_shared<uint32_t>(0);
   CLI::App& rotate = commands.AddTo(
-      group, "rotate", "Makes a new secret, which credentials are minted with from then on",
+      group, "rotate", "Creates a new secret, which mints credentials from then on",
       DaemonKind::kRelay, [keep](CommandContext& context) { return Rotate(context, *keep); });
   AddNumber(
       rotate, "--keep", "N", 1, kMostKept, [keep](uint64_t n) { *keep = static_cast<uint32_t>(n); },
-      fmt::format("How many older ones stay valid beside it, up to {}; 1 unless told", kMostKept));
+      fmt::format("Number of older secrets that stay valid, at most {}; default: 1", kMostKept));
   rotate.footer(
-      "Give the new secret, which is shown this once, to those who mint elsewhere before "
-      "the older ones are dropped by the next rotation.");
-  commands.AddTo(group, "list", "Lists secrets by the ids that tell them apart", DaemonKind::kRelay,
-                 List);
+      "The new secret is shown only this once. Give it to all other systems that mint credentials "
+      "before the next rotation removes the older ones.");
+  commands.AddTo(group, "list", "Lists the ids of secrets, not the secrets themselves",
+                 DaemonKind::kRelay, List);
 }
 
 }  // namespace sotto::tools

@@ -32,7 +32,7 @@ absl::Status End(CommandContext& context, uint64_t id) {
   const auto ended =
       context.daemon->Call<signaling::v1::EndSessionResponse>("SignalingAdmin.EndSession", request);
   if (!ended.ok()) return ended.status();
-  context.out.Done(fmt::format("Session {} has ended.", id), {{"id", id}});
+  context.out.Done(fmt::format("Ended session {}.", id), {{"id", id}});
   return absl::OkStatus();
 }
 
@@ -40,16 +40,16 @@ absl::Status End(CommandContext& context, uint64_t id) {
 
 void AddSessions(Commands& commands) {
   const auto filter = std::make_shared<signaling::v1::SessionFilter>();
-  CLI::App& sessions = commands.Add(
-      "sessions", "Lists the sessions of clients, connected or to be resumed", kSignalingHeading,
-      DaemonKind::kSignaling, [filter](CommandContext& context) { return List(context, *filter); });
+  CLI::App& sessions =
+      commands.Add("sessions", "Lists sessions of clients, connected or waiting to be resumed",
+                   kSignalingHeading, DaemonKind::kSignaling,
+                   [filter](CommandContext& context) { return List(context, *filter); });
   AddText(
       sessions, "--account", "NAME", [filter](const auto& v) { filter->set_account(v); },
-      "Of this account");
+      "Only those of this account");
   AddNumber(
       sessions, "--limit", "N", 1, UINT32_MAX,
-      [filter](uint64_t n) { filter->set_limit(static_cast<uint32_t>(n)); },
-      "The first N of them alone");
+      [filter](uint64_t n) { filter->set_limit(static_cast<uint32_t>(n)); }, "At most N entries");
   const auto id = std::make_shared<uint64_t>(0);
   CLI::App& end = commands.AddTo(sessions, "end", "Ends a session; its client may open another",
                                  DaemonKind::kSignaling,

@@ -115,21 +115,21 @@ absl::Status Watch(CommandContext& context, const StatsOptions& options) {
 void AddStats(Commands& commands) {
   const auto options = std::make_shared<StatsOptions>();
   CLI::App& stats =
-      commands.Add("stats", "Counts packets, requests and errors since the relay started",
+      commands.Add("stats", "Shows counts of packets, requests and errors since the relay started",
                    kRelayHeading, DaemonKind::kRelay, [options](CommandContext& context) {
                      return options->watch ? Watch(context, *options) : Sums(context);
                    });
   CLI::Option* watch = stats.add_flag("-w,--watch", options->watch,
-                                      "A line of rates each second, until interrupted");
+                                      "Prints a line of rates each second, until interrupted");
   AddInterval(stats, [options](std::chrono::milliseconds i) { options->interval = i; });
   AddNumber(
       stats, "--count", "N", 1, UINT32_MAX, [options](uint64_t n) { options->count = n; },
-      "With --watch: ends after so many lines");
+      "With --watch: ends after this many lines");
   stats.get_option("--interval")->needs(watch);
   stats.get_option("--count")->needs(watch);
   stats.footer(
-      "Latency is the time that packets spent in the relay, sampled; a percentile is at "
-      "most a quarter too high.");
+      "Latency is the time that packets spend in the relay, from samples; percentiles are at most "
+      "25 % too high.");
 }
 
 }  // namespace sotto::tools

@@ -25,7 +25,7 @@ absl::Status RelayStatus(CommandContext& context) {
       {"Relays from", "relay_addresses"},
       {"Virtual prefix", "virtual_prefix"},
       {"Allocations", "allocations", Unit::kCount},
-      {"At most", "max_allocations", Unit::kCount},
+      {"Limit", "max_allocations", Unit::kCount},
       {"Calls", "calls", Unit::kCount},
       {"Armed calls", "armed_calls", Unit::kCount},
       {"Relayed ports", "relayed_ports_in_use", Unit::kCount},
@@ -57,7 +57,7 @@ absl::Status SignalingStatus(CommandContext& context) {
       {"Calls", "calls", Unit::kCount},
       {"Connected calls", "connected_calls", Unit::kCount},
       {"Store jobs waiting", "store_queue", Unit::kCount},
-      {"At most", "store_queue_capacity", Unit::kCount},
+      {"Limit", "store_queue_capacity", Unit::kCount},
   };
   const Json record = ToJson(*status);
   context.out.Record(record, kColumns);
@@ -66,7 +66,7 @@ absl::Status SignalingStatus(CommandContext& context) {
   Output::List relays(context.out, {{"RELAY", "name"},
                                     {"UP", "up", Unit::kYesNo},
                                     {"ALLOCATIONS", "allocations", Unit::kCount},
-                                    {"AT MOST", "max_allocations", Unit::kCount},
+                                    {"LIMIT", "max_allocations", Unit::kCount},
                                     {"PROBLEM", "problem"}});
   for (const Json& relay : record["relays"]) relays.Add(relay);
   return absl::OkStatus();
@@ -84,10 +84,10 @@ absl::Status Status(CommandContext& context) {
 
 void AddStatus(Commands& commands) {
   commands
-      .Add("status", "Says whether the relay serves, for how long, and how full it is",
+      .Add("status", "Shows whether the relay serves, for how long, and how full it is",
            kRelayHeading, DaemonKind::kEither, Status)
       .footer(
-          "With --signaling: connections, calls and the state of each relay as sotto-signald "
+          "With --signaling: shows connections, calls and the state of each relay as sotto-signald "
           "sees it.");
 }
 

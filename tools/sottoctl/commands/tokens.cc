@@ -17,8 +17,8 @@ namespace {
 absl::StatusOr<std::string> TokenOf(const std::string& text) {
   if (auto hex = ParseHex(text); hex.ok() && hex->size() == kTokenSize) return hex;
   if (auto base64 = FromBase64Url(text); base64.ok() && base64->size() == kTokenSize) return base64;
-  return absl::InvalidArgumentError(fmt::format(
-      "that is no token: it has {} bytes, written in hexadecimal or base64url", kTokenSize));
+  return absl::InvalidArgumentError(
+      fmt::format("not a token: a token has {} bytes, in hexadecimal or base64url", kTokenSize));
 }
 
 absl::Status Inspect(CommandContext& context, const std::string& account, std::string text) {
@@ -52,16 +52,16 @@ void AddTokens(Commands& commands) {
   const auto account = std::make_shared<std::string>();
   const auto token = std::make_shared<std::string>();
   CLI::App& inspect = commands.AddTo(
-      group, "inspect", "Says whether a token would ring now, and takes no use of it",
+      group, "inspect", "Shows whether a token would ring now, without using it up",
       DaemonKind::kSignaling,
       [account, token](CommandContext& context) { return Inspect(context, *account, *token); });
-  inspect.add_option("ACCOUNT", *account, "Whom it would ring: the account that gave it away")
+  inspect.add_option("ACCOUNT", *account, "The account that issued the token")
       ->required()
       ->type_name("");
   inspect
       .add_option("TOKEN", *token,
-                  "The token, in hexadecimal or base64url; - reads it from standard input, where "
-                  "others can't")
+                  "The token, in hexadecimal or base64url; - reads it from standard input, so that "
+                  "other users can't see it")
       ->required()
       ->type_name("");
 }

@@ -127,13 +127,13 @@ absl::Status Top(CommandContext& context, milliseconds interval) {
 void AddTop(Commands& commands) {
   const auto interval = std::make_shared<milliseconds>(1000);
   CLI::App& top =
-      commands.Add("top", "Shows rates, legs, drops, latency and workers, live on the whole screen",
+      commands.Add("top", "Shows rates, legs, drops, latency and workers, live on the full screen",
                    kRelayHeading, DaemonKind::kRelay,
                    [interval](CommandContext& context) { return Top(context, *interval); });
   AddInterval(top, [interval](milliseconds value) { *interval = value; });
   top.footer(
-      "Keys: 1 to 4 choose the page, arrows and PgUp, PgDn scroll, p pauses, q quits. For "
-      "files and pipes: sottoctl stats --watch.");
+      "Keys: 1 to 4 choose the page, arrows and PgUp, PgDn scroll, p pauses, q quits. For files "
+      "and pipes: sottoctl stats --watch.");
 }
 
 }  // namespace sotto::tools

@@ -190,7 +190,7 @@ void Page::Overview() {
   const size_t shown = workers.size() <= kOverviewWorkers ? workers.size() : kOverviewWorkers - 1;
   for (size_t i = 0; i < shown; ++i) Add(WorkerLine(workers[i]));
   if (shown < workers.size()) {
-    Add(fmt::format("{:>6} less busy ones: press 3", workers.size() - shown));
+    Add(fmt::format("{:>6} more workers: press 3", workers.size() - shown));
   }
   Add("");
   // Paths on the left, drops on the right; what counts nothing is left out.
@@ -274,10 +274,10 @@ std::vector<ScreenLine> Page::Render() {
     rates_ = RatesBetween(state_.before->counters, state_.now->counters);
   }
   if (!state_.now) {
-    Add(state_.trouble.empty() ? "Asking sotto-relayd" : Printable(state_.trouble),
+    Add(state_.trouble.empty() ? "Waiting for sotto-relayd" : Printable(state_.trouble),
         state_.trouble.empty() ? Style::kPlain : Style::kTrouble);
   } else if (!rates_) {
-    Add("Rates are the difference of two looks; the second one is on its way.");
+    Add("Rates need two measurements; waiting for the second one.");
   } else {
     switch (state_.page) {
       case TopPage::kOverview:

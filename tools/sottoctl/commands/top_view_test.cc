@@ -129,8 +129,8 @@ TEST(TopViewTest, WhatWasDroppedIsExplainedInFullAndTheRestIsNot) {
   state.page = TopPage::kDrops;
   const std::string gap(51, ' ');
   EXPECT_THAT(Screen(state),
-              HasSubstr("\nreason_2                          2             4  "
-                        "What it means, in a sentence\n" +
+              HasSubstr("\nreason_2                          2             4  What it means, in a "
+                        "sentence\n" +
                         gap + "that is longer than the\n" + gap + "screen is wide.\nreason_1 "));
   EXPECT_THAT(Screen(state), HasSubstr("\nreason_0                          0             0  "
                                        "What it means, in a sentence\n\n"));
@@ -138,9 +138,9 @@ TEST(TopViewTest, WhatWasDroppedIsExplainedInFullAndTheRestIsNot) {
 
 TEST(TopViewTest, BeforeTheSecondLookThereAreNoRates) {
   TopState state;
-  EXPECT_THAT(Screen(state), HasSubstr("Asking sotto-relayd"));
+  EXPECT_THAT(Screen(state), HasSubstr("Waiting for sotto-relayd"));
   state.now = Reading(1);
-  EXPECT_THAT(Screen(state), HasSubstr("the second one is on its way"));
+  EXPECT_THAT(Screen(state), HasSubstr("waiting for the second one"));
   state.trouble = "no socket\033[2J";
   EXPECT_THAT(Screen(state), HasSubstr("no socket\\x1b[2J"));
 }

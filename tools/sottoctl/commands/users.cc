@@ -24,8 +24,8 @@ absl::Status Add(CommandContext& context, const std::string& name, bool password
       password.pop_back();
     }
     if (password.empty() || password.size() > kMaxPassword) {
-      return absl::InvalidArgumentError(
-          fmt::format("standard input holds no password: one line of 1 to {} bytes", kMaxPassword));
+      return absl::InvalidArgumentError(fmt::format(
+          "standard input has no password; must be one line of 1 to {} bytes", kMaxPassword));
     }
     request.set_password(password);
   }
@@ -33,7 +33,7 @@ absl::Status Add(CommandContext& context, const std::string& name, bool password
   if (!added.ok()) return added.status();
   Json record = {{"name", name}};
   if (added->password().empty()) {
-    context.out.Done(fmt::format("User {} may use the relay.", name), record);
+    context.out.Done(fmt::format("Added user {}.", name), record);
     return absl::OkStatus();
   }
   record["password"] = added->password();
@@ -50,7 +50,7 @@ absl::Status Remove(CommandContext& context, const std::string& name, bool end_a
       context.daemon->Call<relay::v1::RemoveUserResponse>("Admin.RemoveUser", request);
   if (!removed.ok()) return removed.status();
   context.out.Done(
-      fmt::format("User {} is no more; {} of its allocations have ended.", name, removed->ended()),
+      fmt::format("Removed user {}; {} of its allocations ended.", name, removed->ended()),
       {{"name", name}, {"ended", removed->ended()}});
   return absl::OkStatus();
 }
@@ -78,26 +78,26 @@ void AddUsers(Commands& commands) {
 
   const auto from_input = std::make_shared<bool>(false);
   CLI::App& add = commands.AddTo(
-      group, "add", "Adds a user, and makes a password for it unless one is given",
-      DaemonKind::kRelay,
+      group, "add", "Adds a user, with a random password unless one is given", DaemonKind::kRelay,
       [name, from_input](CommandContext& context) { return Add(context, *name, *from_input); });
   add_name(add);
   add.add_flag("--password-stdin", *from_input,
-               "The password is the first line of standard input; on a command line others could "
-               "read it");
+               "Reads the password from the first line of standard input, where other users can't "
+               "see it");
   add.footer(
-      "The relay keeps it in the file of [turn.auth] file, before it answers. A password "
-      "that it made is shown this once.");
+      "The relay saves the user in [turn.auth] file before it answers. A random password is shown "
+      "only this once.");
 
   const auto end = std::make_shared<bool>(false);
   CLI::App& remove = commands.AddTo(
-      group, "remove", "Removes a user; its allocations go on unless told", DaemonKind::kRelay,
+      group, "remove", "Removes a user; its allocations continue unless --end-allocations is given",
+      DaemonKind::kRelay,
       [name, end](CommandContext& context) { return Remove(context, *name, *end); });
   add_name(remove);
-  remove.add_flag("--end-allocations", *end, "Ends them at once");
+  remove.add_flag("--end-allocations", *end, "Also ends the user's allocations");
 
-  commands.AddTo(group, "list", "Lists users, and how many allocations each has",
-                 DaemonKind::kRelay, List);
+  commands.AddTo(group, "list", "Lists users and their number of allocations", DaemonKind::kRelay,
+                 List);
 }
 
 }  // namespace sotto::tools

@@ -25,7 +25,7 @@ absl::Status Workers(CommandContext& context) {
                                   {"BUSY", "busy_percent", Unit::kPercent},
                                   {"EMPTY POLLS", "empty_percent", Unit::kPercent},
                                   {"REQUESTS WAITING", "requests_waiting", Unit::kCount},
-                                  {"AT MOST", "requests_capacity", Unit::kCount}});
+                                  {"LIMIT", "requests_capacity", Unit::kCount}});
   for (const auto& worker : response->workers()) {
     Json record = ToJson(worker);
     record["busy_percent"] = Percent(worker.busy_cycles(), worker.idle_cycles());
@@ -41,11 +41,11 @@ absl::Status Workers(CommandContext& context) {
 
 void AddWorkers(Commands& commands) {
   commands
-      .Add("workers", "Lists workers, what they have done, and how busy they are", kRelayHeading,
+      .Add("workers", "Lists workers with their counters and load", kRelayHeading,
            DaemonKind::kRelay, Workers)
       .footer(
-          "BUSY is the share of time since the start in rounds that had packets; of now: "
-          "sottoctl top.");
+          "BUSY is the share of time since the start that the worker spent on packets; for the "
+          "current value, see sottoctl top.");
 }
 
 }  // namespace sotto::tools
