@@ -3,7 +3,6 @@
 // (SottoBuild.cmake).
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <boost/asio.hpp>
 #include <boost/asio/ssl.hpp>
 #include <boost/beast.hpp>

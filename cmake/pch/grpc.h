@@ -5,8 +5,6 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <CLI/CLI.hpp>
-
 #include "cmake/pch/core.h"
 #include "relay/api/admin.grpc.pb.h"
 #include "relay/api/daemon.grpc.pb.h"

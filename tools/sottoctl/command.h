@@ -3,7 +3,6 @@
 // it gets when it runs.
 #pragma once
 
-#include <CLI/App.hpp>
 #include <atomic>
 #include <chrono>
 #include <functional>
@@ -13,7 +12,12 @@
 
 #include "absl/status/status.h"
 #include "tools/sottoctl/daemon_client.h"
+#include "tools/sottoctl/options.h"
 #include "tools/sottoctl/output.h"
+
+namespace CLI {
+class App;
+}
 
 namespace sotto::tools {
 
@@ -75,23 +79,6 @@ constexpr const char* kRelayHeading = "Relay";
 constexpr const char* kAccessHeading = "Access to the relay";
 constexpr const char* kDaemonHeading = "Daemons";
 constexpr const char* kSignalingHeading = "Signaling";
-
-// Options whose values are checked as the command line is read. `set` is called with a value that
-// is right. `kind` is what help calls it.
-void AddText(CLI::App& app, const std::string& name, const std::string& kind,
-             std::function<void(const std::string&)> set, const std::string& about);
-void AddNumber(CLI::App& app, const std::string& name, const std::string& kind, uint64_t least,
-               uint64_t most, std::function<void(uint64_t)> set, const std::string& about);
-// In whole seconds from 1 on.
-void AddSeconds(CLI::App& app, const std::string& name, std::function<void(uint64_t)> set,
-                const std::string& about);
-// One of `words`, which completion knows from then on.
-void AddChoice(CLI::App& app, const std::string& name, const std::vector<std::string>& words,
-               std::function<void(const std::string&)> set, const std::string& about);
-// IP address, prefix, or address:port, which is handed on as it was written.
-enum class AddressForm { kHost, kHostOrTransport };
-void AddAddress(CLI::App& app, const std::string& name, AddressForm form,
-                std::function<void(const std::string&)> set, const std::string& about);
 
 // Registered by sottoctl.cc, in the order of its help.
 void AddStatus(Commands& commands);       // status.cc

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/sottoctl/waiting.h"
 
-#include <CLI/Error.hpp>
 #include <algorithm>
 #include <thread>
 
-#include "tools/sottoctl/command.h"
+#include "tools/sottoctl/options.h"
 #include "tools/sottoctl/units.h"
 
 namespace sotto::tools {
@@ -27,10 +26,10 @@ void AddInterval(CLI::App& app, std::function<void(std::chrono::milliseconds)> s
       [set = std::move(set)](const std::string& text) {
         const auto interval = ParseDuration(text);
         if (!interval.ok()) {
-          throw CLI::ValidationError("--interval", std::string(interval.status().message()));
+          RefuseOption("--interval", std::string(interval.status().message()));
         }
         if (*interval < std::chrono::milliseconds(100) || *interval > std::chrono::hours(1)) {
-          throw CLI::ValidationError("--interval", "from 100ms to 1h");
+          RefuseOption("--interval", "from 100ms to 1h");
         }
         set(*interval);
       },

@@ -2,10 +2,13 @@
 // Commands that look again and again.
 #pragma once
 
-#include <CLI/App.hpp>
 #include <atomic>
 #include <chrono>
 #include <functional>
+
+namespace CLI {
+class App;
+}
 
 namespace sotto::tools {
 

@@ -2,9 +2,12 @@
 // The command line of `sotto-loadgen wire`.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <atomic>
 #include <functional>
+
+namespace CLI {
+class App;
+}
 
 namespace sotto::tools {
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <CLI/App.hpp>
 #include <nlohmann/json.hpp>
 
 #include "signaling/api/admin.pb.h"
@@ -58,7 +57,7 @@ void AddAccounts(Commands& commands) {
     CLI::App& app =
         commands.AddTo(group, name, about, DaemonKind::kSignaling,
                        [account, run](CommandContext& context) { return run(context, *account); });
-    app.add_option("ACCOUNT", *account, "The account's name")->required()->type_name("");
+    AddArgument(app, "ACCOUNT", *account, "The account's name");
   };
   add("show", "Shows an account's settings, devices and standing, but not whom it calls", Show);
   add("block", "Prevents an account from signing in, and ends its sessions",

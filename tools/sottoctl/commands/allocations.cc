@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <CLI/App.hpp>
-#include <CLI/Error.hpp>
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -110,9 +108,12 @@ void AddId(CLI::App& app, const std::shared_ptr<uint64_t>& id) {
       "The allocation, as the list names it");
 }
 
-// Options that say which; returned are those that one of must be given where none isn't all. The
-// filter must live as long as the tree.
-std::vector<CLI::Option*> AddFilter(CLI::App& app, AllocationFilter* filter) {
+// Those of AddFilter() that select allocations; one of them must be given where none isn't all.
+constexpr const char* kSelecting[] = {"--user", "--client",  "--relayed",
+                                      "--peer", "--min-age", "--max-age"};
+
+// The filter must live as long as the tree.
+void AddFilter(CLI::App& app, AllocationFilter* filter) {
   AddText(
       app, "--user", "NAME", [filter](const auto& v) { filter->set_user(v); },
       "Only those of this user; for time-limited credentials, the name after the expiry");
@@ -137,11 +138,6 @@ std::vector<CLI::Option*> AddFilter(CLI::App& app, AllocationFilter* filter) {
   AddNumber(
       app, "--limit", "N", 1, UINT32_MAX,
       [filter](uint64_t n) { filter->set_limit(static_cast<uint32_t>(n)); }, "At most N entries");
-  std::vector<CLI::Option*> asking;
-  for (const char* name : {"--user", "--client", "--relayed", "--peer", "--min-age", "--max-age"}) {
-    asking.push_back(app.get_option(name));
-  }
-  return asking;
 }
 
 void AddEnd(Commands& commands, CLI::App& group) {
@@ -153,19 +149,19 @@ void AddEnd(Commands& commands, CLI::App& group) {
         return *id != 0 ? End(context, *id) : EndMatching(context, *request);
       });
   AddId(end, id);
-  const std::vector<CLI::Option*> asking = AddFilter(end, request->mutable_filter());
-  end.add_flag_callback(
-      "--dry-run", [request] { request->set_dry_run(true); },
+  AddFilter(end, request->mutable_filter());
+  AddFlag(
+      end, "--dry-run", [request] { request->set_dry_run(true); },
       "Prints how many would be ended, and ends none");
-  CLI::Option* one = end.get_option("ID");
-  for (CLI::Option* option : asking) option->excludes(one);
-  for (const char* name : {"--limit", "--dry-run"}) end.get_option(name)->excludes(one);
-  end.parse_complete_callback([one, asking] {
-    if (one->empty() && std::ranges::all_of(asking, &CLI::Option::empty)) {
-      throw CLI::RequiredError("ID, or --user or another option that selects allocations,");
-    }
-  });
-  end.footer(
+  std::vector<std::string> one_of = {"ID"};
+  for (const char* name : kSelecting) {
+    Excludes(end, name, "ID");
+    one_of.emplace_back(name);
+  }
+  for (const char* name : {"--limit", "--dry-run"}) Excludes(end, name, "ID");
+  RequireOneOf(end, one_of, "ID, or --user or another option that selects allocations,");
+  SetFooter(
+      end,
       "A client notices at its next request and may allocate again; to keep it out, remove its "
       "user or rotate the secret of its credential first. To end all allocations: sottoctl drain "
       "--deadline 1s.\n"
@@ -183,19 +179,19 @@ void AddAllocations(Commands& commands) {
       group, "list", "Lists allocations that match all options, in the order of ids",
       DaemonKind::kRelay, [filter](CommandContext& context) { return List(context, *filter); });
   AddFilter(list, filter.get());
-  list.add_flag_callback(
-      "--details", [filter] { filter->set_details(true); },
+  AddFlag(
+      list, "--details", [filter] { filter->set_details(true); },
       "Also prints permissions and channels, in JSON and YAML");
-  list.footer(
-      "Example, to find who has been talking to an address for an hour:\n"
-      "  sottoctl allocations list --peer 198.51.100.7 --min-age 1h");
+  SetFooter(list,
+            "Example, to find who has been talking to an address for an hour:\n"
+            "  sottoctl allocations list --peer 198.51.100.7 --min-age 1h");
 
   const auto id = std::make_shared<uint64_t>(0);
   CLI::App& show = commands.AddTo(
       group, "show", "Shows an allocation with its permissions and channels", DaemonKind::kRelay,
       [id](CommandContext& context) { return Show(context, *id); });
   AddId(show, id);
-  show.get_option("ID")->required();
+  Require(show, "ID");
   AddEnd(commands, group);
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <CLI/App.hpp>
 #include <nlohmann/json.hpp>
 
 #include "relay/api/admin.pb.h"
@@ -70,8 +69,8 @@ void AddCalls(Commands& commands) {
   AddText(
       list, "--call", "NAME", [filter](const auto& v) { filter->set_call(v); },
       "Only the call of this name");
-  list.add_flag_callback(
-      "--armed", [filter] { filter->set_armed_only(true); },
+  AddFlag(
+      list, "--armed", [filter] { filter->set_armed_only(true); },
       "Only armed calls, whose media may flow");
   AddNumber(
       list, "--limit", "N", 1, UINT32_MAX,
@@ -79,14 +78,14 @@ void AddCalls(Commands& commands) {
 
   const auto name = std::make_shared<std::string>();
   const auto add_name = [&name](CLI::App& app) {
-    app.add_option("CALL", *name, "The call, as the list names it")->required()->type_name("");
+    AddArgument(app, "CALL", *name, "The call, as the list names it");
   };
   add_name(commands.AddTo(group, "show", "Shows a call and its legs", DaemonKind::kRelay,
                           [name](CommandContext& context) { return Show(context, *name); }));
   CLI::App& end = commands.AddTo(group, "end", "Ends a call and its legs", DaemonKind::kRelay,
                                  [name](CommandContext& context) { return End(context, *name); });
   add_name(end);
-  end.footer("Ending a call that does not exist is not an error.");
+  SetFooter(end, "Ending a call that does not exist is not an error.");
 }
 
 }  // namespace sotto::tools

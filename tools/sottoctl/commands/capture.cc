@@ -4,8 +4,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <CLI/App.hpp>
-#include <CLI/Error.hpp>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -26,7 +24,7 @@ constexpr uint32_t kStandardSeconds = 60;  // where the request names none
 // A word of --filter.
 void SetFilter(CaptureRequest::Filter& filter, const std::string& word) {
   const auto refuse = [&word](std::string_view why) {
-    throw CLI::ValidationError("--filter", fmt::format("\"{}\" {}", word, why));
+    RefuseOption("--filter", fmt::format("\"{}\" {}", word, why));
   };
   const size_t equals = word.find('=');
   if (equals == std::string::npos) refuse("is not KEY=VALUE");
@@ -35,17 +33,17 @@ void SetFilter(CaptureRequest::Filter& filter, const std::string& word) {
     uint64_t out = 0;
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), out);
     if (error != std::errc() || end != value.data() + value.size() || out == 0 || out > most) {
-      refuse(fmt::format("must be a number from 1 to {}", most));
+      refuse(fmt::format("needs a number from 1 to {}", most));
     }
     return out;
   };
   if (key == "host") {
-    if (!IpPrefix::Parse(value).ok()) refuse("must be an address or a prefix");
+    if (!IpPrefix::Parse(value).ok()) refuse("needs an address or a prefix");
     filter.set_host(value);
   } else if (key == "port") {
     filter.set_udp_port(static_cast<uint32_t>(number(65535)));
   } else if (key == "drop") {
-    if (value.empty()) refuse("must name a drop reason, or any");
+    if (value.empty()) refuse("needs a drop reason, or any");
     filter.set_drop_reason(value);
   } else if (key == "direction") {
     if (value != "rx" && value != "tx") refuse("must be direction=rx or direction=tx");
@@ -175,18 +173,15 @@ void AddCapture(Commands& commands) {
       "capture", "Captures packets, as the relay's workers see them, to a file", kRelayHeading,
       DaemonKind::kRelay,
       [request, to](CommandContext& context) { return Capture(context, *request, *to); });
-  capture.add_option("--to", *to, "The pcapng file to write; - for standard output")
-      ->required()
-      ->type_name("FILE");
-  capture
-      .add_option_function<std::vector<std::string>>(
-          "--filter",
-          [request](const std::vector<std::string>& words) {
-            for (const std::string& word : words) SetFilter(*request->mutable_filter(), word);
-          },
-          "Only packets that match all of: host=ADDRESS or PREFIX, port=UDP-PORT, drop=REASON or "
-          "any, direction=rx or tx, allocation=ID")
-      ->type_name("KEY=VALUE");
+  AddFile(capture, "--to", *to, "The pcapng file to write; - for standard output");
+  Require(capture, "--to");
+  AddWords(
+      capture, "--filter", "KEY=VALUE",
+      [request](const std::vector<std::string>& words) {
+        for (const std::string& word : words) SetFilter(*request->mutable_filter(), word);
+      },
+      "Only packets that match all of: host=ADDRESS or PREFIX, port=UDP-PORT, drop=REASON or "
+      "any, direction=rx or tx, allocation=ID");
   AddNumber(
       capture, "--packets", "N", 1, 1'000'000,
       [request](uint64_t n) { request->set_max_packets(static_cast<uint32_t>(n)); },
@@ -194,14 +189,15 @@ void AddCapture(Commands& commands) {
   AddSeconds(
       capture, "--duration",
       [request](uint64_t s) {
-        if (s > 3600) throw CLI::ValidationError("--duration", "at most 1h");
+        if (s > 3600) RefuseOption("--duration", "at most 1h");
         request->set_max_seconds(static_cast<uint32_t>(s));
       },
       "Ends after this time; default: 60s");
-  capture.add_flag_callback(
-      "--payload", [request] { request->set_payload(true); },
+  AddFlag(
+      capture, "--payload", [request] { request->set_payload(true); },
       "Captures whole packets, not only headers");
-  capture.footer(
+  SetFooter(
+      capture,
       "A capture never takes more than a fixed share of a worker's time; packets that exceed it "
       "are counted as missed. Only one capture runs at a time. When interrupted, it leaves a "
       "complete file.\n"

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <CLI/App.hpp>
 #include <fstream>
 #include <istream>
 #include <nlohmann/json.hpp>
@@ -61,8 +60,8 @@ absl::Status CheckCommand(CommandContext& context, const std::string& path) {
   if (!change.ok()) return change.status();
   Warnings(context.out, *change);
   context.out.Done(
-      fmt::format("{} is valid; {} keys differ from the configuration in force, {} of them need a "
-                  "restart.",
+      fmt::format("{} is valid; {} keys differ from the configuration in force; of these, {} wait "
+                  "for a restart.",
                   path.empty() ? "The daemon's file" : path,
                   change->reloadable_size() + change->init_only_size(), change->init_only_size()),
       ToJson(*change));
@@ -138,33 +137,31 @@ absl::Status Reload(CommandContext& context) {
 }  // namespace
 
 void AddReload(Commands& commands) {
-  commands
-      .Add("reload", "Reloads a daemon's configuration and the files that it names", kDaemonHeading,
-           DaemonKind::kEither, Reload)
-      .footer("If anything is wrong, the daemon reports it and changes nothing.");
+  CLI::App& reload =
+      commands.Add("reload", "Reloads a daemon's configuration and the files that it names",
+                   kDaemonHeading, DaemonKind::kEither, Reload);
+  SetFooter(reload, "If anything is wrong, the daemon reports it and changes nothing.");
 
   CLI::App& group =
       commands.Group("config", "Checks and shows a daemon's configuration", kDaemonHeading);
   const auto path = std::make_shared<std::string>();
   const auto add_file = [&path](CLI::App& app) {
-    app.add_option("FILE", *path,
-                   "The configuration file; - for standard input; default: the daemon's own file")
-        ->type_name("FILE");
+    AddFile(app, "FILE", *path,
+            "The configuration file; - for standard input; default: the daemon's own file");
   };
   CLI::App& check = commands.AddTo(
       group, "check", "Checks a configuration, and changes nothing", DaemonKind::kEither,
       [path](CommandContext& context) { return CheckCommand(context, *path); });
   add_file(check);
-  check.footer(
-      "The file is sent to the running daemon, which checks it. Before the first start, use: "
-      "sotto-relayd --check-config --config FILE.");
+  SetFooter(check,
+            "The file is sent to the running daemon, which checks it. Before the first start, use: "
+            "sotto-relayd --check-config --config FILE.");
 
   const auto changed = std::make_shared<bool>(false);
-  commands
-      .AddTo(group, "show", "Lists the configuration in force, without secrets",
-             DaemonKind::kEither,
-             [changed](CommandContext& context) { return Show(context, *changed); })
-      .add_flag("--changed", *changed, "Lists only keys that the file sets, not defaults");
+  CLI::App& show = commands.AddTo(
+      group, "show", "Lists the configuration in force, without secrets", DaemonKind::kEither,
+      [changed](CommandContext& context) { return Show(context, *changed); });
+  AddFlag(show, "--changed", *changed, "Lists only keys that the file sets, not defaults");
 
   add_file(commands.AddTo(
       group, "diff", "Lists the keys of a configuration that differ from the one in force",

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <CLI/App.hpp>
 #include <nlohmann/json.hpp>
 
 #include "relay/api/admin.pb.h"
@@ -37,11 +36,11 @@ void AddCredential(Commands& commands) {
   AddText(
       mint, "NAME", "", [request](const auto& v) { request->set_name(v); },
       "Name of the credential's user; under policy \"call\", CALL/a or CALL/b");
-  mint.get_option("NAME")->required();
+  Require(mint, "NAME");
   AddSeconds(
       mint, "--valid", [request](uint64_t s) { request->set_valid_s(s); },
       "How long it can be used to allocate; default: 24h");
-  mint.footer("  new RTCPeerConnection(<what is printed>)");
+  SetFooter(mint, "  new RTCPeerConnection(<what is printed>)");
 }
 
 }  // namespace sotto::tools

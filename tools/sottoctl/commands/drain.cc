@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <CLI/App.hpp>
 #include <optional>
 #include <ostream>
 #include <span>
@@ -79,8 +78,9 @@ void AddDrain(Commands& commands) {
       drain, "--deadline", [deadline_s](uint64_t s) { *deadline_s = s; },
       "Ends the remaining allocations after this time; 0: never. Default: the deadline of a "
       "running drain, or never");
-  drain.add_flag("--wait", *wait, "Waits until no allocation is left");
-  drain.footer(
+  AddFlag(drain, "--wait", *wait, "Waits until no allocation is left");
+  SetFooter(
+      drain,
       "New clients are answered 508, or 300 with another relay if [turn] alternates names one.");
   commands.Add("undrain", "Ends a drain: the relay accepts new allocations again", kRelayHeading,
                DaemonKind::kRelay, Undrain);

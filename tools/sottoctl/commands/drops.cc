@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <CLI/App.hpp>
 #include <algorithm>
 
 #include "relay/api/admin.pb.h"
@@ -28,10 +27,10 @@ absl::Status Drops(CommandContext& context, bool all) {
 
 void AddDrops(Commands& commands) {
   const auto all = std::make_shared<bool>(false);
-  commands
-      .Add("drops", "Lists why packets were dropped, the most frequent reason first", kRelayHeading,
-           DaemonKind::kRelay, [all](CommandContext& context) { return Drops(context, *all); })
-      .add_flag("--all", *all, "Also lists reasons for which nothing was dropped");
+  CLI::App& drops = commands.Add(
+      "drops", "Lists why packets were dropped, the most frequent reason first", kRelayHeading,
+      DaemonKind::kRelay, [all](CommandContext& context) { return Drops(context, *all); });
+  AddFlag(drops, "--all", *all, "Also lists reasons for which nothing was dropped");
 }
 
 }  // namespace sotto::tools

@@ -2,7 +2,6 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
-#include <CLI/App.hpp>
 #include <nlohmann/json.hpp>
 
 #include "signaling/api/admin.pb.h"
@@ -44,13 +43,11 @@ absl::Status Epochs(CommandContext& context, const std::string& account) {
 
 void AddEpochs(Commands& commands) {
   const auto account = std::make_shared<std::string>();
-  commands
-      .Add("epochs", "Lists the epochs for which an account has registered a token key",
-           kSignalingHeading, DaemonKind::kSignaling,
-           [account](CommandContext& context) { return Epochs(context, *account); })
-      .add_option("ACCOUNT", *account, "The account's name")
-      ->required()
-      ->type_name("");
+  CLI::App& epochs =
+      commands.Add("epochs", "Lists the epochs for which an account has registered a token key",
+                   kSignalingHeading, DaemonKind::kSignaling,
+                   [account](CommandContext& context) { return Epochs(context, *account); });
+  AddArgument(epochs, "ACCOUNT", *account, "The account's name");
 }
 
 }  // namespace sotto::tools

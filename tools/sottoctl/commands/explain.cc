@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <CLI/App.hpp>
-#include <CLI/Error.hpp>
 #include <istream>
 #include <nlohmann/json.hpp>
 
@@ -121,28 +119,21 @@ void AddExplain(Commands& commands) {
         return options->pcap.empty() ? ExplainHex(context, *options)
                                      : ExplainCapture(context, *options);
       });
-  CLI::Option* hex =
-      explain
-          .add_option("HEX", options->hex,
-                      "The frame, starting with its Ethernet header, in hexadecimal; - for "
-                      "standard input")
-          ->type_name("");
-  CLI::Option* pcap =
-      explain
-          .add_option("--pcap", options->pcap, "Explains the frames of this pcap or pcapng file")
-          ->type_name("FILE");
-  pcap->excludes(hex);
+  AddText(
+      explain, "HEX", "", [options](const auto& v) { options->hex = v; },
+      "The frame, starting with its Ethernet header, in hexadecimal; - for standard input");
+  AddFile(explain, "--pcap", options->pcap, "Explains the frames of this pcap or pcapng file");
+  Excludes(explain, "--pcap", "HEX");
+  RequireOneOf(explain, {"HEX", "--pcap"}, "HEX or --pcap");
   AddNumber(
       explain, "--packet", "N", 1, UINT64_MAX, [options](uint64_t n) { options->packet = n; },
       "With --pcap: explains only packet N of the file, counted from 1");
-  explain.get_option("--packet")->needs(pcap);
+  Needs(explain, "--packet", "--pcap");
   AddText(
       explain, "--port", "NAME", [options](const auto& v) { options->port = v; },
       "The port at which the frame would arrive; default: the first port");
-  explain.parse_complete_callback([hex, pcap] {
-    if (hex->empty() == pcap->empty()) throw CLI::RequiredError("HEX or --pcap");
-  });
-  explain.footer(
+  SetFooter(
+      explain,
       "The relay uses its current tables: packets of allocations that ended after a capture are "
       "shown as dropped.\n"
       "  sottoctl capture --filter drop=any --packets 20 --to dropped.pcapng\n"

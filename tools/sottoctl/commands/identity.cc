@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <CLI/App.hpp>
-#include <CLI/Error.hpp>
 #include <nlohmann/json.hpp>
 
 #include "tools/signaling_client/identity_minter.h"
@@ -44,34 +42,34 @@ void AddIdentity(Commands& commands) {
   CLI::App& app = commands.AddTo(
       group, "new", "Prints a JWT for an account, for development, without asking a daemon",
       DaemonKind::kNone, [options](CommandContext& context) { return New(context, *options); });
-  app.add_option_function<std::string>(
-         "ACCOUNT",
-         [options](const std::string& name) {
-           if (!IsAccountName(name)) {
-             throw CLI::ValidationError(
-                 "ACCOUNT", "a name must have 1 to 64 characters of A-Z a-z 0-9 . _ ~ @ + and -");
-           }
-           options->account = name;
-         },
-         "The account that signs in with it")
-      ->required()
-      ->type_name("");
-  app.add_option(
-         "--identity-key", options->key,
-         "The P-256 private key, in PEM; sotto-signald must have its public key in [identity] "
-         "keys")
-      ->required()
-      ->type_name("FILE");
+  AddText(
+      app, "ACCOUNT", "",
+      [options](const std::string& name) {
+        if (!IsAccountName(name)) {
+          RefuseOption("ACCOUNT",
+                       "a name must have 1 to 64 characters of A-Z a-z 0-9 . _ ~ @ + and -");
+        }
+        options->account = name;
+      },
+      "The account that signs in with it");
+  Require(app, "ACCOUNT");
+  AddFile(app, "--identity-key", options->key,
+          "The P-256 private key, in PEM; sotto-signald must have its public key in [identity] "
+          "keys");
+  Require(app, "--identity-key");
   AddSeconds(
       app, "--valid", [options](uint64_t s) { options->lifetime_s = s; },
       "How long it is valid; default: 1h");
-  app.add_option("--issuer", options->issuer, "Its claim iss")->type_name("NAME");
-  app.add_option("--audience", options->audience, "Its claim aud")->type_name("NAME");
-  app.footer(
-      "In production, the system that manages accounts mints identities. To create a key for "
-      "development:\n"
-      "  openssl ecparam -name prime256v1 -genkey -noout -out identity-key.pem\n"
-      "  openssl pkey -in identity-key.pem -pubout -out identity.pem");
+  AddText(
+      app, "--issuer", "NAME", [options](const auto& v) { options->issuer = v; }, "Its claim iss");
+  AddText(
+      app, "--audience", "NAME", [options](const auto& v) { options->audience = v; },
+      "Its claim aud");
+  SetFooter(app,
+            "In production, the system that manages accounts mints identities. To create a key for "
+            "development:\n"
+            "  openssl ecparam -name prime256v1 -genkey -noout -out identity-key.pem\n"
+            "  openssl pkey -in identity-key.pem -pubout -out identity.pem");
 }
 
 }  // namespace sotto::tools

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <CLI/App.hpp>
 #include <nlohmann/json.hpp>
 
 #include "relay/api/daemon.pb.h"
@@ -40,7 +39,7 @@ void AddLog(Commands& commands) {
   AddChoice(
       app, "LEVEL", {"error", "warning", "info", "debug"}, [level](const auto& v) { *level = v; },
       "The new level");
-  app.footer("At no level does the log contain tokens, secrets, or who called whom.");
+  SetFooter(app, "At no level does the log contain tokens, secrets, or who called whom.");
 }
 
 }  // namespace sotto::tools

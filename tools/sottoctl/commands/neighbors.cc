@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <CLI/App.hpp>
 
 #include "relay/api/admin.pb.h"
 #include "tools/sottoctl/command.h"
@@ -26,12 +25,12 @@ absl::Status Neighbors(CommandContext& context) {
 }  // namespace
 
 void AddNeighbors(Commands& commands) {
-  commands
-      .Add("neighbors", "Lists the next hops of the relay and their ARP and ND state",
-           kRelayHeading, DaemonKind::kRelay, Neighbors)
-      .footer(
-          "While a gateway is incomplete or failed, packets through it are dropped with reason "
-          "no_next_hop.");
+  CLI::App& neighbors =
+      commands.Add("neighbors", "Lists the next hops of the relay and their ARP and ND state",
+                   kRelayHeading, DaemonKind::kRelay, Neighbors);
+  SetFooter(neighbors,
+            "While a gateway is incomplete or failed, packets through it are dropped with reason "
+            "no_next_hop.");
 }
 
 }  // namespace sotto::tools

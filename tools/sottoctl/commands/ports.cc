@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <CLI/App.hpp>
 #include <nlohmann/json.hpp>
 
 #include "relay/api/admin.pb.h"
@@ -83,9 +82,10 @@ void AddPorts(Commands& commands) {
       commands.Add("ports", "Lists ports and their interfaces, links, counters and packet buffers",
                    kRelayHeading, DaemonKind::kRelay,
                    [extended](CommandContext& context) { return Ports(context, *extended); });
-  ports.add_flag("--extended", *extended,
-                 "Also prints the drivers' own counters, which JSON and YAML always contain");
-  ports.footer(
+  AddFlag(ports, "--extended", *extended,
+          "Also prints the drivers' own counters, which JSON and YAML always contain");
+  SetFooter(
+      ports,
       "MISSED counts packets for which the NIC had no descriptor: the workers are too slow, or too "
       "few.");
 }

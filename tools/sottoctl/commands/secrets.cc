@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <CLI/App.hpp>
-
 #include "relay/api/admin.pb.h"
 #include "tools/sottoctl/command.h"
 
@@ -45,7 +43,8 @@ void AddSecrets(Commands& commands) {
   AddNumber(
       rotate, "--keep", "N", 1, kMostKept, [keep](uint64_t n) { *keep = static_cast<uint32_t>(n); },
       fmt::format("Number of older secrets that stay valid, at most {}; default: 1", kMostKept));
-  rotate.footer(
+  SetFooter(
+      rotate,
       "The new secret is shown only this once. Give it to all other systems that mint credentials "
       "before the next rotation removes the older ones.");
   commands.AddTo(group, "list", "Lists the ids of secrets, not the secrets themselves",

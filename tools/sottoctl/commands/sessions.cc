@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <CLI/App.hpp>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
@@ -57,7 +56,7 @@ void AddSessions(Commands& commands) {
   AddNumber(
       end, "ID", "", 1, UINT64_MAX, [id](uint64_t value) { *id = value; },
       "The session, as the list names it");
-  end.get_option("ID")->required();
+  Require(end, "ID");
 }
 
 }  // namespace sotto::tools

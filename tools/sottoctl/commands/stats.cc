@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <CLI/App.hpp>
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <thread>
@@ -119,15 +118,16 @@ void AddStats(Commands& commands) {
                    kRelayHeading, DaemonKind::kRelay, [options](CommandContext& context) {
                      return options->watch ? Watch(context, *options) : Sums(context);
                    });
-  CLI::Option* watch = stats.add_flag("-w,--watch", options->watch,
-                                      "Prints a line of rates each second, until interrupted");
+  AddFlag(stats, "-w,--watch", options->watch,
+          "Prints a line of rates each second, until interrupted");
   AddInterval(stats, [options](std::chrono::milliseconds i) { options->interval = i; });
   AddNumber(
       stats, "--count", "N", 1, UINT32_MAX, [options](uint64_t n) { options->count = n; },
       "With --watch: ends after this many lines");
-  stats.get_option("--interval")->needs(watch);
-  stats.get_option("--count")->needs(watch);
-  stats.footer(
+  Needs(stats, "--interval", "--watch");
+  Needs(stats, "--count", "--watch");
+  SetFooter(
+      stats,
       "Latency is the time that packets spend in the relay, from samples; percentiles are at most "
       "25 % too high.");
 }

@@ -83,12 +83,13 @@ absl::Status Status(CommandContext& context) {
 }  // namespace
 
 void AddStatus(Commands& commands) {
-  commands
-      .Add("status", "Shows whether the relay serves, for how long, and how full it is",
-           kRelayHeading, DaemonKind::kEither, Status)
-      .footer(
-          "With --signaling: shows connections, calls and the state of each relay as sotto-signald "
-          "sees it.");
+  CLI::App& status =
+      commands.Add("status", "Shows whether the relay serves, for how long, and how full it is",
+                   kRelayHeading, DaemonKind::kEither, Status);
+  SetFooter(
+      status,
+      "With --signaling: shows connections, calls and the state of each relay as sotto-signald "
+      "sees it.");
 }
 
 }  // namespace sotto::tools

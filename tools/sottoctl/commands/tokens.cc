@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <CLI/App.hpp>
 #include <istream>
 
 #include "signaling/api/admin.pb.h"
@@ -55,15 +54,10 @@ void AddTokens(Commands& commands) {
       group, "inspect", "Shows whether a token would ring now, without using it up",
       DaemonKind::kSignaling,
       [account, token](CommandContext& context) { return Inspect(context, *account, *token); });
-  inspect.add_option("ACCOUNT", *account, "The account that issued the token")
-      ->required()
-      ->type_name("");
-  inspect
-      .add_option("TOKEN", *token,
-                  "The token, in hexadecimal or base64url; - reads it from standard input, so that "
-                  "other users can't see it")
-      ->required()
-      ->type_name("");
+  AddArgument(inspect, "ACCOUNT", *account, "The account that issued the token");
+  AddArgument(inspect, "TOKEN", *token,
+              "The token, in hexadecimal or base64url; - reads it from standard input, so that "
+              "other users can't see it");
 }
 
 }  // namespace sotto::tools

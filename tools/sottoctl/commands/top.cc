@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <CLI/App.hpp>
 #include <atomic>
 #include <future>
 
@@ -131,7 +130,8 @@ void AddTop(Commands& commands) {
                    kRelayHeading, DaemonKind::kRelay,
                    [interval](CommandContext& context) { return Top(context, *interval); });
   AddInterval(top, [interval](milliseconds value) { *interval = value; });
-  top.footer(
+  SetFooter(
+      top,
       "Keys: 1 to 4 choose the page, arrows and PgUp, PgDn scroll, p pauses, q quits. For files "
       "and pipes: sottoctl stats --watch.");
 }

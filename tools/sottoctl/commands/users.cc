@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <CLI/App.hpp>
 #include <istream>
 #include <nlohmann/json.hpp>
 
@@ -72,19 +71,18 @@ void AddUsers(Commands& commands) {
   CLI::App& group =
       commands.Group("users", "Adds, removes and lists users with a password", kAccessHeading);
   const auto name = std::make_shared<std::string>();
-  const auto add_name = [&name](CLI::App& app) {
-    app.add_option("NAME", *name, "The user")->required()->type_name("");
-  };
+  const auto add_name = [&name](CLI::App& app) { AddArgument(app, "NAME", *name, "The user"); };
 
   const auto from_input = std::make_shared<bool>(false);
   CLI::App& add = commands.AddTo(
       group, "add", "Adds a user, with a random password unless one is given", DaemonKind::kRelay,
       [name, from_input](CommandContext& context) { return Add(context, *name, *from_input); });
   add_name(add);
-  add.add_flag("--password-stdin", *from_input,
-               "Reads the password from the first line of standard input, where other users can't "
-               "see it");
-  add.footer(
+  AddFlag(add, "--password-stdin", *from_input,
+          "Reads the password from the first line of standard input, where other users can't "
+          "see it");
+  SetFooter(
+      add,
       "The relay saves the user in [turn.auth] file before it answers. A random password is shown "
       "only this once.");
 
@@ -94,7 +92,7 @@ void AddUsers(Commands& commands) {
       DaemonKind::kRelay,
       [name, end](CommandContext& context) { return Remove(context, *name, *end); });
   add_name(remove);
-  remove.add_flag("--end-allocations", *end, "Also ends the user's allocations");
+  AddFlag(remove, "--end-allocations", *end, "Also ends the user's allocations");
 
   commands.AddTo(group, "list", "Lists users and their number of allocations", DaemonKind::kRelay,
                  List);

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <CLI/App.hpp>
 #include <nlohmann/json.hpp>
 
 #include "relay/api/admin.pb.h"
@@ -40,12 +39,11 @@ absl::Status Workers(CommandContext& context) {
 }  // namespace
 
 void AddWorkers(Commands& commands) {
-  commands
-      .Add("workers", "Lists workers with their counters and load", kRelayHeading,
-           DaemonKind::kRelay, Workers)
-      .footer(
-          "BUSY is the share of time since the start that the worker spent on packets; for the "
-          "current value, see sottoctl top.");
+  CLI::App& workers = commands.Add("workers", "Lists workers with their counters and load",
+                                   kRelayHeading, DaemonKind::kRelay, Workers);
+  SetFooter(workers,
+            "BUSY is the share of time since the start that the worker spent on packets; for the "
+            "current value, see sottoctl top.");
 }
 
 }  // namespace sotto::tools
