@@ -14,8 +14,9 @@
 #       sets VAR to a program that tests may do without
 #
 # COLD, of a library or a binary: no packet and no call waits for it, so it is compiled with -O1, in
-# half the time. Each takes [PCH core|test|grpc|asio|none], the headers that it finds parsed
-# (cmake/pch); the default is `core`, and `test` for tests.
+# half the time. Each takes [PCH core|test|dpdk|dpdk_test|grpc|asio|none], the headers that it finds
+# parsed (cmake/pch); the default is `core`, and for tests `test`, or `dpdk_test` with EAL. Only what
+# leaves each file that includes it nothing to compile belongs there: CLI11 costs every one seconds.
 
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
@@ -135,6 +136,9 @@ function(sotto_test name)
   target_link_libraries(${name} PRIVATE sotto_flags ${ARG_DEPS} ${main})
   if(NOT ARG_PCH)
     set(ARG_PCH test)
+    if(ARG_EAL)
+      set(ARG_PCH dpdk_test)
+    endif()
   endif()
   sotto_reuse_pch(${name} ${ARG_PCH})
   # Of the tests themselves; what they test is as it is in use.
