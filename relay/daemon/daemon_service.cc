@@ -34,6 +34,9 @@ void FillEntry(const ConfigEntry& entry, api::Config::Entry& out) {
 
 }  // namespace
 
+DaemonService::DaemonService(DaemonHooks hooks) : hooks_(std::move(hooks)) {}
+DaemonService::~DaemonService() = default;
+
 grpc::ServerUnaryReactor* DaemonService::GetDaemon(Context* context, const api::GetDaemonRequest*,
                                                    api::DaemonInfo* response) {
   return hooks_.run(context, [=, this] {

@@ -5,7 +5,6 @@
 
 #include <functional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -44,7 +43,9 @@ struct DaemonHooks {
 
 class DaemonService final : public daemon::v1::Daemon::CallbackService {
  public:
-  explicit DaemonService(DaemonHooks hooks) : hooks_(std::move(hooks)) {}
+  explicit DaemonService(DaemonHooks hooks);
+  // Not here: each file that sees it would compile gRPC's part of the service anew.
+  ~DaemonService() override;
 
  private:
   using Context = grpc::CallbackServerContext;

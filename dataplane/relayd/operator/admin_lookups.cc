@@ -155,6 +155,16 @@ void AdminService::FillStatus(const relay::Server& server, const Now& now, api::
   out.set_secrets(static_cast<uint32_t>(options.auth.shared_secrets.size()));
 }
 
+AdminService::AdminService(AdminOptions options, const RelayView& relay, FrameExplainer& explainer,
+                           PacketCapture& capture, RunningConfig& config, ControlRequests& requests)
+    : options_(std::move(options)),
+      relay_(relay),
+      explainer_(explainer),
+      capture_(capture),
+      config_(config),
+      requests_(requests) {}
+AdminService::~AdminService() = default;
+
 grpc::ServerUnaryReactor* AdminService::GetStatus(Context* context, const api::GetStatusRequest*,
                                                   api::Status* response) {
   return requests_.Do(context, [=, this](relay::Server& server, const Now& now) {

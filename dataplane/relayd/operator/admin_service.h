@@ -9,7 +9,6 @@
 #include <atomic>
 #include <cstdint>
 #include <string>
-#include <utility>
 
 #include "dataplane/observe/capture.h"
 #include "dataplane/observe/explanation.h"
@@ -29,13 +28,9 @@ class AdminService final : public relay::v1::Admin::CallbackService, public Cont
  public:
   // All must outlive the object.
   AdminService(AdminOptions options, const RelayView& relay, FrameExplainer& explainer,
-               PacketCapture& capture, RunningConfig& config, ControlRequests& requests)
-      : options_(std::move(options)),
-        relay_(relay),
-        explainer_(explainer),
-        capture_(capture),
-        config_(config),
-        requests_(requests) {}
+               PacketCapture& capture, RunningConfig& config, ControlRequests& requests);
+  // Not here: each file that sees it would compile gRPC's part of the service anew.
+  ~AdminService() override;
 
   grpc::Service& grpc_service() override { return *this; }
   // From here on time counts.

@@ -22,6 +22,10 @@ absl::Status UnlessNotFound(absl::Status status) {
 
 }  // namespace
 
+CallControlService::CallControlService(CallControlOptions options, ControlRequests& requests)
+    : options_(std::move(options)), requests_(requests) {}
+CallControlService::~CallControlService() = default;
+
 void CallControlService::Attach(relay::Server& server, const Now& now) {
   attached_at_ = now.monotonic_ms;
   server.ObserveLegs([this](const relay::LegChange& change) { OnLegChange(change); });

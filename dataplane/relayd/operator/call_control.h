@@ -24,8 +24,8 @@ class CallControlService final : public relay::v1::CallControl::CallbackService,
                                  public ControlService {
  public:
   // `requests` must outlive the object.
-  CallControlService(CallControlOptions options, ControlRequests& requests)
-      : options_(std::move(options)), requests_(requests) {}
+  CallControlService(CallControlOptions options, ControlRequests& requests);
+  ~CallControlService() override;  // not here, as AdminService's
 
   grpc::Service& grpc_service() override { return *this; }
   // From here on the server's legs are observed, and time counts.

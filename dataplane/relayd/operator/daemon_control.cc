@@ -7,6 +7,7 @@ namespace sotto::dataplane {
 
 DaemonControl::DaemonControl(std::string version, RunningConfig& config, ControlRequests& requests)
     : config_(config), service_(Hooks(std::move(version), requests)) {}
+DaemonControl::~DaemonControl() = default;
 
 void DaemonControl::Attach(relay::Server& server, const Now& now) {
   server_ = &server;

@@ -14,6 +14,7 @@ class DaemonControl final : public ControlService {
  public:
   // `config` is control's; it and `requests` must outlive the object.
   DaemonControl(std::string version, RunningConfig& config, ControlRequests& requests);
+  ~DaemonControl() override;
 
   grpc::Service& grpc_service() override { return service_; }
   // From here on time counts.

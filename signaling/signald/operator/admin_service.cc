@@ -96,6 +96,10 @@ AdminService::Reactor* AdminService::AskStore(Context* context, StoreThread::Job
   });
 }
 
+AdminService::AdminService(const LiveServer& server, ServiceRequests& requests)
+    : server_(server), requests_(requests) {}
+AdminService::~AdminService() = default;
+
 AdminService::Reactor* AdminService::GetStatus(Context* context,
                                                const v1::GetSignalingStatusRequest*,
                                                v1::SignalingStatus* response) {

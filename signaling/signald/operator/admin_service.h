@@ -14,8 +14,9 @@ namespace sotto::signaling {
 class AdminService final : public v1::SignalingAdmin::CallbackService {
  public:
   // Both must outlive the object.
-  AdminService(const LiveServer& server, ServiceRequests& requests)
-      : server_(server), requests_(requests) {}
+  AdminService(const LiveServer& server, ServiceRequests& requests);
+  // Not here: each file that sees it would compile gRPC's part of the service anew.
+  ~AdminService() override;
 
  private:
   using Context = grpc::CallbackServerContext;
