@@ -136,7 +136,8 @@ absl::Status ForwardingCompiler::Upsert(const relay::ForwardingLeg& leg) {
   return absl::OkStatus();
 }
 
-absl::Status ForwardingCompiler::AddLeg(const relay::ForwardingLeg& leg) {
+absl::StatusOr<ListenerIndex> ForwardingCompiler::ListenerOf(
+    const relay::ForwardingLeg& leg) const {
   const LocalIndex listen_local = locals_.Find(leg.path.server.ip);
   const ListenerIndex listener = listen_local == kNotLocal
                                      ? kNoListener
@@ -153,6 +154,12 @@ absl::Status ForwardingCompiler::AddLeg(const relay::ForwardingLeg& leg) {
           fmt::format("{} is not a relayed address of this leg", relayed->ToString()));
     }
   }
+  return listener;
+}
+
+absl::Status ForwardingCompiler::AddLeg(const relay::ForwardingLeg& leg) {
+  const absl::StatusOr<ListenerIndex> listener = ListenerOf(leg);
+  if (!listener.ok()) return listener.status();
   absl::StatusOr<NextHopId> hop = AcquireHop(leg.path.client.ip);
   if (!hop.ok()) return hop.status();
   LegRecord* record = tables_.TakeLeg();
@@ -165,7 +172,7 @@ absl::Status ForwardingCompiler::AddLeg(const relay::ForwardingLeg& leg) {
   record->next_hop = *hop;
   Store(record->ends, CoarseEnd(leg.expires_at));
   record->call.Store(leg.call);
-  record->key = MakeClientKey(leg.path.client.ip, leg.path.client.port, 0, listener);
+  record->key = MakeClientKey(leg.path.client.ip, leg.path.client.port, 0, *listener);
   if (leg.relayed_v4) {
     record->relayed_v4 = locals_.Find(leg.relayed_v4->ip);
     record->key.rider = leg.relayed_v4->port;
@@ -188,7 +195,8 @@ absl::Status ForwardingCompiler::AddLeg(const relay::ForwardingLeg& leg) {
 }
 
 // A leg that lost a relayed address, or whose client moved: everything that stands on it is made
-// anew.
+// anew. What could fail is seen to before anything is removed; the records that it needs are those
+// that it had.
 absl::Status ForwardingCompiler::ReplaceLeg(LegRecord& old, const relay::ForwardingLeg& leg) {
   struct Permitted {
     IpAddress peer;
@@ -208,20 +216,31 @@ absl::Status ForwardingCompiler::ReplaceLeg(LegRecord& old, const relay::Forward
   ForEachChannel(old, [&](ChannelRecord* channel) {
     channels.push_back({channel->key.channel, PeerOf(*channel), EndOf(*channel)});
   });
+  const absl::StatusOr<ListenerIndex> listener = ListenerOf(leg);
+  if (!listener.ok()) return listener.status();
+  ClientKey key = MakeClientKey(leg.path.client.ip, leg.path.client.port, 0, *listener);
+  if (!tables_.Reserve(key)) return TableFull("clients");
+  for (const Bound& channel : channels) {
+    key.channel = channel.number;
+    if (!tables_.Reserve(key, static_cast<uint32_t>(channels.size()))) return TableFull("channels");
+  }
+  const absl::StatusOr<NextHopId> hop = AcquireHop(leg.path.client.ip);
+  if (!hop.ok()) return hop.status();
+
   RemoveLeg(leg.id);
-  if (absl::Status status = AddLeg(leg); !status.ok()) return status;
+  absl::Status status = AddLeg(leg);
+  ReleaseHop(*hop);  // the leg holds it now
+  if (!status.ok()) return status;
   LegRecord& record = *Find(leg.id);
   for (const Permitted& permission : permissions) {
     if (record.relayed_port(permission.peer.family()) == 0) continue;
-    absl::Status status = Permit(record, permission.peer, permission.ends);
-    if (!status.ok()) return status;
+    status.Update(Permit(record, permission.peer, permission.ends));
   }
   for (const Bound& channel : channels) {
     if (record.relayed_port(channel.peer.ip.family()) == 0) continue;
-    absl::Status status = Bind(record, channel.number, channel.peer, channel.ends);
-    if (!status.ok()) return status;
+    status.Update(Bind(record, channel.number, channel.peer, channel.ends));
   }
-  return absl::OkStatus();
+  return status;
 }
 
 void ForwardingCompiler::RemoveLeg(relay::LegId id) {

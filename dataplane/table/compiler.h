@@ -55,6 +55,9 @@ class ForwardingCompiler final : public relay::ForwardingPlane {
   template <typename Visit>
   void ForEachPermission(const LegRecord& leg, Visit visit);
 
+  // The listener that the leg's client sends to, if all of the leg's own addresses are this
+  // relay's.
+  absl::StatusOr<ListenerIndex> ListenerOf(const relay::ForwardingLeg& leg) const;
   absl::Status AddLeg(const relay::ForwardingLeg& leg);
   absl::Status ReplaceLeg(LegRecord& record, const relay::ForwardingLeg& leg);
   bool IsAt(const LegRecord& record, const relay::ForwardingLeg& leg) const;

@@ -230,6 +230,45 @@ TEST_F(CompilerTest, AClientThatMovesTakesItsChannelsAlong) {
   EXPECT_EQ(Channel(1, 0x4001)->out.destination_port, 9999);
 }
 
+TEST_F(CompilerTest, AClientMovesWhileEveryTableIsFull) {
+  Rebuild({2, 2, 2});
+  Call();
+  relay::ForwardingLeg moved = Leg(2);
+  for (const char* client : {"198.51.100.99:9999", "198.51.100.98:9998", "198.51.100.99:9999"}) {
+    moved.path.client = At(client);
+    ASSERT_TRUE(compiler_->Upsert(moved).ok()) << client;
+    EXPECT_TRUE(Fused(1, 0x4001)) << client;
+    EXPECT_EQ(Channel(1, 0x4001)->out.destination_port, moved.path.client.port);
+  }
+}
+
+TEST_F(CompilerTest, AMoveThatIsRefusedChangesNothing) {
+  Call();
+  const auto refused = [&](relay::ForwardingLeg moved) {
+    const absl::Status status = compiler_->Upsert(moved);
+    EXPECT_TRUE(BothFused());
+    EXPECT_EQ(Channel(1, 0x4001)->out.destination_port, Leg(2).path.client.port);
+    std::vector<TransportAddress> clients;
+    compiler_->List([&](const relay::ForwardingLeg& leg) { clients.push_back(leg.path.client); });
+    EXPECT_THAT(clients, testing::ElementsAre(Leg(1).path.client, Leg(2).path.client));
+    return status;
+  };
+  relay::ForwardingLeg moved = Leg(2);
+  moved.path.server = At("198.51.100.1:3479");
+  EXPECT_TRUE(absl::IsInvalidArgument(refused(moved))) << "a port at which nobody listens";
+  moved = Leg(2);
+  moved.relayed_v4 = At("198.51.100.3:50002");
+  EXPECT_TRUE(absl::IsInvalidArgument(refused(moved))) << "an address that isn't the relay's";
+
+  // Next hops are used up by hosts on the link.
+  for (int host = 100; neighbors_.Acquire(Ip(fmt::format("198.51.100.{}", host).c_str())).ok();) {
+    ASSERT_LT(++host, 250);
+  }
+  moved = Leg(2);
+  moved.path.client = At("198.51.100.99:9999");
+  EXPECT_TRUE(absl::IsResourceExhausted(refused(moved)));
+}
+
 TEST_F(CompilerTest, FullTablesRefuseAndChangeNothing) {
   Rebuild({4, 2, 2});
   Call();

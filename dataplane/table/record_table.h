@@ -170,6 +170,26 @@ class RecordTable {
       bucket = &buckets_[next];
     }
   }
+  // Makes sure that `count` records find room under keys of this one's bucket. False: they wouldn't
+  // (no overflow bucket is left), and nothing has changed.
+  bool Reserve(const Key& key, uint32_t count) {
+    Bucket* bucket = &buckets_[HomeOf(Hash(KeyWords<Key>(key)))];
+    uint32_t room = 0;
+    while (true) {
+      for (uint32_t i = 0; i < kSlots; ++i) room += bucket->TagAt(i) == 0 ? 1 : 0;
+      if (room >= count) return true;
+      const uint32_t next = bucket->next.load(std::memory_order_relaxed);
+      if (next == 0) break;
+      bucket = &buckets_[next];
+    }
+    const uint32_t more = (count - room + kSlots - 1) / kSlots;
+    if (more > bucket_count_ - next_overflow_) return false;
+    for (uint32_t i = 0; i < more; ++i) {
+      bucket->next.store(next_overflow_, std::memory_order_release);
+      bucket = &buckets_[next_overflow_++];
+    }
+    return true;
+  }
   // Takes the record out, if it is in. Readers may hold it until their next quiescent state.
   void Remove(const Record* record) {
     const uint32_t number = NumberOf(record);

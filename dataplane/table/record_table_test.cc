@@ -156,6 +156,38 @@ TEST(RecordTableTest, KeysOfOneBucketOverflowAndAreFoundUntilTheRoomIsTaken) {
   EXPECT_EQ(table.Find(in[3]->key), in[3]);
 }
 
+TEST(RecordTableTest, WhatIsReservedFindsRoomWhateverElseComes) {
+  constexpr uint32_t kCapacity = 400;
+  constexpr uint64_t kHomeBuckets = kCapacity / 5 + 1;
+  constexpr uint32_t kOverflow = kHomeBuckets / 4 + 16;
+  Table table("test", kCapacity, kSecret, 0);
+  const auto keys_of = [&](uint64_t bucket, size_t count) {
+    std::vector<ClientKey> keys;
+    for (uint32_t n = 0; keys.size() < count; ++n) {
+      const ClientKey key = KeyOf(n);
+      const uint64_t hash = table.Hash(KeyWords<ClientKey>(key));
+      if ((hash >> 32) * kHomeBuckets >> 32 == bucket) keys.push_back(key);
+    }
+    return keys;
+  };
+  const std::vector<ClientKey> kept = keys_of(5, 12);
+  EXPECT_FALSE(table.Reserve(kept[0], 8 + 8 * kOverflow + 1)) << "more than there is";
+  ASSERT_TRUE(table.Reserve(kept[0], 12));
+  ASSERT_TRUE(table.Reserve(kept[1], 12)) << "the same room";
+  // Another bucket takes all overflow that is left.
+  uint32_t others = 0;
+  for (const ClientKey& key : keys_of(6, 8 + 8 * (kOverflow - 1))) {
+    Add(table, key, 0);
+    ++others;
+  }
+  EXPECT_FALSE(table.Reserve(keys_of(6, 1)[0], 1));
+  EXPECT_EQ(table.taken(), others);
+  for (const ClientKey& key : kept) ASSERT_NE(Add(table, key, 1), nullptr);
+  for (const ClientKey& key : kept) EXPECT_NE(table.Find(key), nullptr);
+  EXPECT_TRUE(table.Reserve(kept[0], 4));
+  EXPECT_FALSE(table.Reserve(kept[0], 5));
+}
+
 TEST(RecordTableTest, PrefetchingNeedsNoRecord) {
   Table table("test", 8, kSecret, 0);
   const uint64_t hash = table.Hash(KeyWords<ClientKey>(KeyOf(1)));

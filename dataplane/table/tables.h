@@ -115,6 +115,11 @@ class Tables {
   bool Publish(const ChannelRecord* record) { return channels_.Insert(record); }
   bool Publish(const PermissionRecord* record) { return permissions_.Insert(record); }
   bool Publish(const PeerRecord* record) { return peers_.Insert(record); }
+  // Whether Publish() will take this leg, and so many channels of it, whatever is removed before.
+  bool Reserve(const ClientKey& leg) { return legs_.Reserve(leg, 1); }
+  bool Reserve(const ClientKey& channel, uint32_t channels) {
+    return channels_.Reserve(channel, channels);
+  }
   void PublishRelayed(RelayedSlot slot, const LegRecord* leg) {
     relayed_[slot].store(legs_.NumberOf(leg), std::memory_order_release);
   }
