@@ -180,6 +180,6 @@ set(CPACK_DEBIAN_TOOLS_PACKAGE_RECOMMENDS
 list(JOIN CPACK_DEBIAN_TOOLS_PACKAGE_RECOMMENDS ", " CPACK_DEBIAN_TOOLS_PACKAGE_RECOMMENDS)
 set(CPACK_COMPONENT_TOOLS_DESCRIPTION "command-line tools for sotto-relayd and sotto-signald
 sottoctl shows what the daemons do and changes it, sotto-loadgen loads
-them with calls and packets, sotto-phone is a client without a screen.")
+them with calls and packets, sotto-phone is a headless client.")
 
 include(CPack)

@@ -165,7 +165,8 @@ absl::StatusOr<InterfaceTable> InterfaceTable::Create(std::vector<Interface> int
       const auto [other, added] = table.local_.try_emplace(address.ip, id);
       if (!added) {
         return absl::InvalidArgumentError(
-            fmt::format("address {} is on two interfaces, {} and {}; remove it from one",
+            fmt::format("address {} occurs twice, on {} and {}; an address belongs to one "
+                        "interface",
                         address.ip.ToString(), interfaces[other->second].name, interface.name));
       }
       table.on_link_.push_back({address.subnet, id});

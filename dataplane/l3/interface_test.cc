@@ -93,7 +93,7 @@ TEST(InterfaceTableTest, NamesWhatIsWrong) {
       {[](Interface& i) { i.gateways[0] = Ip("192.0.2.255"); }, "in none of its subnets"},
       {[](Interface& i) { i.gateways[0] = Ip("192.0.2.10"); }, "relay's own address"},
       {[](Interface& i) { i.gateways[0] = Ip("255.255.255.255"); }, "reserved or broadcast"},
-      {[](Interface& i) { i.addresses.push_back(i.addresses[0]); }, "is on two interfaces"},
+      {[](Interface& i) { i.addresses.push_back(i.addresses[0]); }, "occurs twice"},
       {[](Interface& i) { i.addresses.pop_back(), i.gateways[1] = Ip("fe80::1"); },
        "in none of its subnets"},
   };

@@ -142,7 +142,7 @@ TEST(Pool, SaysWhatToDoWhenMemoryIsShort) {
   const Port ports[] = {Sized(1, 512, 1500)};
   const absl::Status status = CreatePool(ports, {.mbufs = 1'000'000, .lcores = 1}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_THAT(Message(status), StartsWith("1000000 packet buffers of "));
+  EXPECT_THAT(Message(status), StartsWith("can't allocate 1000000 packet buffers of "));
   EXPECT_THAT(Message(status), HasSubstr("raise [dataplane] memory_mb"));
 }
 

@@ -129,9 +129,10 @@ absl::Status AdminListener::Thread::Start(std::span<grpc::Service* const> servic
   server_ = builder.BuildAndStart();
   if (!server_ || (listen_ && port == 0)) {
     return absl::UnavailableError(
-        fmt::format("[admin] listen: can't listen on {}; check that it is an address of this host "
-                    "and that the port is free.",
-                    listen_ ? listen_->ToString() : "the admin service"));
+        listen_ ? fmt::format("[admin] listen: can't listen on {}; check that it is an address of "
+                              "this host and that the port is free.",
+                              listen_->ToString())
+                : "[admin]: can't start the admin service.");
   }
   return absl::OkStatus();
 }

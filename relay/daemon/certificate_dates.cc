@@ -53,11 +53,11 @@ std::vector<std::string> CertificateDateWarnings(std::string_view pem, std::stri
     if (!begin || !end) continue;
     const std::string name = fmt::format("{}: {}", file, SubjectOf(*certificate));
     if (*end < unix_s) {
-      warnings.push_back(fmt::format(
-          "{} has expired ({}), so clients reject it; renew it and reload.", name, Date(*end)));
+      warnings.push_back(fmt::format("{} has expired ({}), so it is rejected; renew it and reload.",
+                                     name, Date(*end)));
     } else if (*begin > unix_s) {
       warnings.push_back(
-          fmt::format("{} is not valid before {}, so clients reject it until then; check this "
+          fmt::format("{} is not valid before {}, so it is rejected until then; check this "
                       "host's clock, or install another certificate and reload.",
                       name, Date(*begin)));
     } else if (*end - unix_s < kCertificateWarningDays * kDay) {

@@ -33,7 +33,7 @@ TEST(CertificateDates, NothingIsSaidOfOneThatHoldsForLong) {
 TEST(CertificateDates, SaysWhichHasExpiredIsToComeOrEndsSoon) {
   EXPECT_THAT(Warnings(Certificate("relay", kNow - 9 * kDay, kNow - 1)),
               ElementsAre("/etc/cert.pem: the certificate of relay has expired (2027-01-15 07:59 "
-                          "UTC), so clients reject it; renew it and reload."));
+                          "UTC), so it is rejected; renew it and reload."));
   EXPECT_THAT(Warnings(Certificate("relay", kNow + 1, kNow + 90 * kDay)),
               ElementsAre(AllOf(HasSubstr("relay is not valid before 2027-01-15 08:00 UTC"),
                                 HasSubstr("check this host's clock"))));

@@ -109,9 +109,9 @@ TEST(ConfigReader, SaysWhatIsWrongWithARepeatedSection) {
   EXPECT_EQ(ErrorOf("[pet]\nname = \"a\"\n"),
             "p.toml:1: a pet must be an array of tables: write [[pet]].");
   EXPECT_EQ(ErrorOf("[[pet]]\n[[pet]]\n[[pet]]\n"),
-            "p.toml:1: [[pet]] stands 3 times; must be at most 2.");
+            "p.toml:1: [[pet]] occurs 3 times; must be at most 2.");
   EXPECT_EQ(ErrorOf("[[pet]]\nname = \"a\"\n[[pet]]\nlegs = 2\n"),
-            "p.toml:3: this [[pet]] lacks name; must be a string, such as \"Rex\".");
+            "p.toml:3: this [[pet]] has no name; must be a string, such as \"Rex\".");
   EXPECT_EQ(ErrorOf("[[pet]]\nname = \"a\"\n[[pet]]\nname = \"\"\n"),
             "p.toml:4: [pet] name: must not be empty.");
   EXPECT_THAT(ErrorOf("[[pet]]\nname = \"a\"\nleg = 2\n"), HasSubstr("did you mean legs?"));

@@ -204,8 +204,9 @@ TEST_F(MetricsServerTest, AnAddressThatIsTakenIsSaid) {
   second.listen.port = server_->port();
   const auto opened = MetricsServer::Open(second);
   ASSERT_FALSE(opened.ok());
-  EXPECT_THAT(std::string(opened.status().message()),
-              HasSubstr("[metrics] listen: 127.0.0.1:" + std::to_string(server_->port())));
+  EXPECT_THAT(
+      std::string(opened.status().message()),
+      HasSubstr("[metrics] listen: can't listen on 127.0.0.1:" + std::to_string(server_->port())));
 }
 
 TEST(MetricFamiliesTest, SamplesOfOneNameAreOneFamilyAndBucketsBecomeCumulative) {

@@ -37,8 +37,8 @@ constexpr Entry EntryOf(Discard discard) {
     case Discard::kNoPermission:
       return {"no_permission",
               "Data to or from a peer for which the client has no permission. Some come from "
-              "scanners; if calls are affected, check that the client sends CreatePermission every "
-              "5 minutes."};
+              "scanners; if calls are affected, check that the client refreshes its permission "
+              "within 5 minutes."};
     case Discard::kPeerRefused:
       return {"peer_refused",
               "[turn.peers] forbids the peer; if the peer is legitimate, add it to allow."};

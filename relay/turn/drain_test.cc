@@ -193,7 +193,8 @@ TEST(DrainOptions, NameTheAlternatesThatCantBe) {
     EXPECT_NE(std::string(status.message()).find(said), std::string::npos) << status;
   }
   options.alternates.assign(17, At("192.0.2.11:3478"));
-  EXPECT_NE(std::string(options.Validate().message()).find("name 16 at most"), std::string::npos);
+  EXPECT_NE(std::string(options.Validate().message()).find("must have at most 16"),
+            std::string::npos);
 }
 
 }  // namespace

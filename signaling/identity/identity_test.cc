@@ -286,11 +286,11 @@ TEST(IdentityKeys, WhatAKeyFileMayHold) {
     return keys.ok() ? std::string() : std::string(keys.status().message());
   };
   EXPECT_EQ(refusal("a comment\n" + Pem(EcKey()) + "and\n" + Pem(RsaKey())), "");
-  EXPECT_THAT(refusal(""), HasSubstr("keys.pem holds no public key"));
+  EXPECT_THAT(refusal(""), HasSubstr("keys.pem contains no public key"));
   EXPECT_THAT(refusal(Pem(EcKey()) + Pem(EcKey("P-384"))),
-              HasSubstr("key 2 of keys.pem is on another curve"));
+              HasSubstr("key 2 of keys.pem is not on P-256"));
   EXPECT_THAT(refusal(Pem(EcKey("secp256k1"))), HasSubstr("not on P-256"));
-  EXPECT_THAT(refusal(Pem(RsaKey(1024))), HasSubstr("RSA of 1024 bits"));
+  EXPECT_THAT(refusal(Pem(RsaKey(1024))), HasSubstr("RSA key of 1024 bits"));
   EXPECT_THAT(refusal(Pem(Key(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"), KeyFree()))),
               HasSubstr("neither EC P-256"));
   EXPECT_THAT(refusal(Pem(EcKey(), true)), HasSubstr("private key"));

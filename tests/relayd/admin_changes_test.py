@@ -171,7 +171,7 @@ class NoFolder(LabTest):
         self.assertEqual(done.returncode, 2, done.stderr)
         last = done.stderr.splitlines()[-1]
         self.assertIn(f"[turn.auth] file: {folder}/auth.toml", last)
-        self.assertIn(f"let user {NOBODY} do so", last)
+        self.assertIn(f"let user {NOBODY} write to it", last)
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ class Reload(ReloadTest):
         self.assertEqual(list(change.init_only), ["[dataplane] workers", "[turn] realm"])
         self.assertEqual(list(change.reloadable), [])
         log = self.relay.process.output()
-        self.assertIn('takes effect only at the next start. key="[turn] realm"', log)
+        self.assertIn('takes effect only after a restart. key="[turn] realm"', log)
         client = self.client()
         client.allocate(4)
         client.refresh(0)

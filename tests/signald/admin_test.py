@@ -61,7 +61,7 @@ class Look(OperatedTest):
 
         id_of_phone = sessions[1]["id"]
         self.assertEqual(self.table("sessions", "end", id_of_phone),
-                         f"Session {id_of_phone} has ended.\n")
+                         f"Ended session {id_of_phone}.\n")
         self.assertEqual(phone.websocket.receive_close(), STOPPING)
         self.ctl("sessions", "end", id_of_phone, code=NOT_FOUND)
         alice.ping()

@@ -105,7 +105,7 @@ class CommandLine(unittest.TestCase):
 
     def test_weak_and_foreign_identity_keys_are_refused(self):
         for algorithm, option, says in (
-            ("RSA", "rsa_keygen_bits:1024", "is RSA of 1024 bits"),
+            ("RSA", "rsa_keygen_bits:1024", "is an RSA key of 1024 bits"),
             ("EC", "ec_paramgen_curve:P-384", "not on P-256"),
             ("EC", "ec_paramgen_curve:secp256k1", "not on P-256"),
         ):

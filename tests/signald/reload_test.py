@@ -103,7 +103,7 @@ class Reload(ReloadTest):
         change = self.reload()
         self.assertEqual(change["init_only"], ["[calls] ring_s", "[store] path"])
         self.assertEqual(change["reloadable"], [])
-        self.assertIn('takes effect only at the next start. key="[calls] ring_s"',
+        self.assertIn('takes effect only after a restart. key="[calls] ring_s"',
                       self.daemon.output())
         self.assertEqual(self.reload()["init_only"], change["init_only"])
         self.assertFalse((self.folder.path / "other.db").exists())

@@ -212,7 +212,7 @@ class Packets(SottoctlTest):
         capture = self.start_capture("--duration", "1s", to=path)
         self.end(capture, path, by=None)
         self.assertAlmostEqual(time.monotonic() - began, 1, delta=0.8)
-        self.assertIn("there is no bored", self.run_ctl(
+        self.assertIn("there is no reason bored", self.run_ctl(
             "capture", "--to", "/dev/null", "--filter", "drop=bored", code=1).stderr)
 
     def test_a_reader_that_takes_nothing_costs_no_packet(self):

@@ -114,7 +114,7 @@ class Look(SottoctlTest):
         shown = self.json("allocations", "show", found["id"])
         self.assertEqual(shown["channel"][0]["peer"], "198.51.100.18:7000")
         self.assertIn("0x4001", self.table("allocations", "show", found["id"]))
-        self.assertIn("has ended", self.table("allocations", "end", found["id"]))
+        self.assertIn("Ended allocation", self.table("allocations", "end", found["id"]))
         self.run_ctl("allocations", "show", found["id"], code=4)
         self.run_ctl("allocations", "end", found["id"], code=4)
         with self.assertRaises(TurnError) as refused:
@@ -157,7 +157,7 @@ class Look(SottoctlTest):
 
     def test_the_signaling_daemon_is_another_one(self):
         done = self.run_ctl("sessions", code=1)
-        self.assertIn("it isn't sotto-signald", done.stderr)
+        self.assertIn("it is not sotto-signald", done.stderr)
 
 
 class Access(SottoctlTest):
@@ -361,7 +361,7 @@ tls_key = "{folder}/relay.key"
         for strange in ({"ca": "other-ca"}, {"operator": "other-operator"}):
             done = self.status(**strange)
             self.assertEqual(done.returncode, 3, strange)
-            self.assertIn(f"sotto-relayd at {self.TARGET} can't be reached", done.stderr)
+            self.assertIn(f"can't reach sotto-relayd at {self.TARGET}", done.stderr)
 
 
 if __name__ == "__main__":

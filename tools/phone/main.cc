@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// sotto-phone: a signaling client without a screen, for scripts and probes.
+// sotto-phone: a headless signaling client, for scripts and probes.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -143,7 +143,7 @@ int Main(int argc, char** argv) {
     auto* block = app.add_subcommand(
         blocked ? "block" : "unblock",
         blocked ? "Blocks an account: its calls never ring" : "Unblocks an account");
-    block->add_option("account", flags.name, "Whose")->required();
+    block->add_option("account", flags.name, "The account")->required();
     block->callback([&flags, &online, blocked] {
       online = [&flags, blocked](Session& s) { return Block(s, flags.name, blocked); };
     });

@@ -265,7 +265,7 @@ TEST_F(DaemonClientTest, AFullDiskIsAFailure) {
   std::ofstream full("/dev/full");
   std::ostringstream err;
   EXPECT_EQ(runner_.RunInto({"status", "--target", fake.target()}, full, err), kExitFailed);
-  EXPECT_THAT(err.str(), HasSubstr("can't be written"));
+  EXPECT_THAT(err.str(), HasSubstr("can't write the output"));
 }
 
 }  // namespace

@@ -113,7 +113,7 @@ TEST(HelpTest, MistakesOnTheCommandLineAreNamed) {
            {{"allocations", "lst"}, "there is no command \"lst\""},
            {{"allocations"}, "A subcommand is required"},
            {{"allocations", "show"}, "ID"},
-           {{"allocations", "show", "x"}, "\"x\" is no number"},
+           {{"allocations", "show", "x"}, "\"x\" is not a number"},
            {{"allocations", "list", "--client", "somewhere"},
             "\"somewhere\" is neither an address"},
            {{"allocations", "list", "--min-age", "soon"}, "\"soon\" is no duration"},

@@ -115,14 +115,14 @@ TEST_F(OperatorCommands, ConfigChecksShowsAndCompares) {
   change.add_warnings("The secret is short.");
   fake_.Answer(kDaemon + "CheckConfig", change);
   runner_.input = "[log]\nlevel = \"debug\"\n";
-  EXPECT_EQ(
-      Table({"config", "check", "-"}),
-      "Warning: The secret is short.\n"
-      "- is valid; 2 keys differ from the configuration in force, 1 of them need a restart.\n");
+  EXPECT_EQ(Table({"config", "check", "-"}),
+            "Warning: The secret is short.\n"
+            "- is valid; 2 keys differ from the configuration in force; of these, 1 wait for a "
+            "restart.\n");
   const auto request = fake_.Last<daemon::v1::CheckConfigRequest>(kDaemon + "CheckConfig");
   EXPECT_EQ(request.text(), runner_.input);
   EXPECT_EQ(request.name(), "<stdin>");
-  EXPECT_THAT(Table({"config", "check"}), HasSubstr("The daemon's file is right"));
+  EXPECT_THAT(Table({"config", "check"}), HasSubstr("The daemon's file is valid"));
   EXPECT_TRUE(fake_.Last<daemon::v1::CheckConfigRequest>(kDaemon + "CheckConfig").text().empty());
   EXPECT_EQ(InJson({"config", "check"})["init_only"][0], "[dataplane] workers");
   EXPECT_THAT(Run({"config", "check", "/nonexistent.toml"}).err, HasSubstr("can't be opened"));

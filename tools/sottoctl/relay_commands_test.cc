@@ -58,7 +58,7 @@ TEST_F(RelayCommands, StatusSaysWhatTheRelayIs) {
             "Listens at     192.0.2.10:3478, [2001:db8::10]:3478\n"
             "Relays from    192.0.2.10\n"
             "Allocations    12,345\n"
-            "At most        100,000\n"
+            "Limit          100,000\n"
             "Calls          0\n"
             "Armed calls    0\n"
             "Relayed ports  0\n"
@@ -225,7 +225,7 @@ TEST_F(RelayCommands, WhatIsntThereHasAnExitCodeOfItsOwn) {
 TEST_F(RelayCommands, AllocationsEnd) {
   fake_.Answer(kAdmin + "EndAllocation", relay::v1::EndAllocationResponse());
   EXPECT_EQ(Table({"allocations", "end", "18446744073709551615"}),
-            "Allocation 18446744073709551615 has ended.\n");
+            "Ended allocation 18446744073709551615.\n");
   EXPECT_EQ(fake_.Last<relay::v1::EndAllocationRequest>(kAdmin + "EndAllocation").id(), UINT64_MAX);
   EXPECT_EQ(InJson({"allocations", "end", "5"}), Json::parse(R"({"id": 5})"));
 }
@@ -316,7 +316,7 @@ TEST_F(RelayCommands, Calls) {
               HasSubstr("LEG  RELAYED\na    10.0.0.1:50000\nb    -\n"));
   EXPECT_EQ(InJson({"calls", "show", "call-1"})["armed"], true);
   fake_.Answer(kAdmin + "EndCall", relay::v1::EndCallResponse());
-  EXPECT_EQ(Table({"calls", "end", "call-1"}), "Call call-1 is no more.\n");
+  EXPECT_EQ(Table({"calls", "end", "call-1"}), "Ended call call-1.\n");
   EXPECT_EQ(fake_.Last<relay::v1::EndCallRequest>(kAdmin + "EndCall").call(), "call-1");
   fake_.Refuse(kCallControl + "GetCall", absl::StatusCode::kNotFound, "no such call");
   EXPECT_EQ(Run({"calls", "show", "call-2"}).code, kExitNotFound);

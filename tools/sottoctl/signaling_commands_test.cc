@@ -52,8 +52,8 @@ TEST_F(SignalingCommands, StatusHasTheRelays) {
   fake_.Answer(kAdmin + "GetStatus", status);
   EXPECT_THAT(Table({"--signaling", "status"}),
               AllOf(HasSubstr("Sessions            1,500\n"),
-                    HasSubstr("RELAY    UP  ALLOCATIONS  AT MOST  PROBLEM\n"
-                              "relay-1  no            0        0  connection refused\n")));
+                    HasSubstr("RELAY    UP  ALLOCATIONS  LIMIT  PROBLEM\n"
+                              "relay-1  no            0      0  connection refused\n")));
   EXPECT_EQ(InJson({"--signaling", "status"})["relays"][0]["problem"], "connection refused");
 }
 
@@ -80,7 +80,7 @@ TEST_F(SignalingCommands, Sessions) {
   EXPECT_EQ(InJson({"sessions"})[0]["device"], "00ff");
 
   fake_.Answer(kAdmin + "EndSession", signaling::v1::EndSessionResponse());
-  EXPECT_EQ(Table({"sessions", "end", "7"}), "Session 7 has ended.\n");
+  EXPECT_EQ(Table({"sessions", "end", "7"}), "Ended session 7.\n");
   EXPECT_EQ(fake_.Last<signaling::v1::EndSessionRequest>(kAdmin + "EndSession").id(), 7u);
   EXPECT_EQ(InJson({"sessions", "end", "7"}), Json::parse(R"({"id": 7})"));
 }
@@ -119,13 +119,14 @@ TEST_F(SignalingCommands, TokensAreTakenInBothSpellings) {
   signaling::v1::TokenInfo info;
   info.set_epoch(5);
   info.set_serial("\x01\xff");
-  info.set_sentence("Its uses are spent.");
+  info.set_sentence("It has no uses left: it has rung as often as it may.");
   fake_.Answer(kAdmin + "InspectToken", info);
   const auto asked = [this] {
     return fake_.Last<signaling::v1::InspectTokenRequest>(kAdmin + "InspectToken");
   };
   EXPECT_THAT(Table({"tokens", "inspect", "alice", ToHex(AsBytes(token))}),
-              AllOf(HasSubstr("Would ring              no\n"), HasSubstr("Its uses are spent.")));
+              AllOf(HasSubstr("Would ring              no\n"),
+                    HasSubstr("It has no uses left: it has rung as often as it may.")));
   EXPECT_EQ(asked().token(), token);
   EXPECT_EQ(asked().account(), "alice");
   EXPECT_EQ(InJson({"tokens", "inspect", "alice", ToBase64Url(AsBytes(token))})["serial"], "01ff");
@@ -135,7 +136,7 @@ TEST_F(SignalingCommands, TokensAreTakenInBothSpellings) {
   EXPECT_EQ(fake_.calls(kAdmin + "InspectToken"), 3u);
   const Ran short_one = runner_.Run({"tokens", "inspect", "alice", "00ff"});
   EXPECT_EQ(short_one.code, kExitFailed);
-  EXPECT_THAT(short_one.err, HasSubstr("it has 85 bytes"));
+  EXPECT_THAT(short_one.err, HasSubstr("a token has 85 bytes"));
 }
 
 TEST_F(SignalingCommands, Epochs) {

@@ -266,7 +266,7 @@ TEST_F(TurnClientTest, EachRefusalHasASentence) {
   const struct {
     int code;
     const char* says;
-  } kCases[] = {{300, "elsewhere"}, {403, "forbids"}, {437, "another local port"},
+  } kCases[] = {{300, "redirects"}, {403, "forbids"}, {437, "another local port"},
                 {440, "family"},    {486, "quota"},   {508, "full"},
                 {500, "Because"}};
   for (const auto& c : kCases) {

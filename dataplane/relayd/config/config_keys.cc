@@ -137,7 +137,7 @@ const ConfigKeyReader<RelaydConfig> kKeys[] = {
       .type = "an integer",
       .standard = "1024",
       .example = "2048",
-      .meaning = "Of each transmit queue, as far as the device allows."},
+      .meaning = "Number of descriptors of each transmit queue, as far as the device allows."},
      SOTTO_INTEGER(dataplane.tx_descriptors, 32, 32'768)},
 
     {{.section = "interface",

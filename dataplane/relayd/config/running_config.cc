@@ -126,7 +126,7 @@ absl::StatusOr<RunningConfig::Prepared> RunningConfig::Prepare(const RelaydConfi
       change.warnings.push_back(
           fmt::format("{} user{} both in [turn.auth] users and in {}; the configuration takes "
                       "precedence, so remove the other.",
-                      twice, twice == 1 ? " stands" : "s stand", config_.credential_file));
+                      twice, twice == 1 ? " is" : "s are", config_.credential_file));
     }
   }
 

@@ -256,7 +256,7 @@ TEST_F(RunningConfigTest, AFileThatIsGoneTakesNobodyAway) {
   ASSERT_TRUE(running_->Reload(*server_).ok());
   EXPECT_TRUE(running_->last_reload_succeeded());
   std::filesystem::remove(file_path_);
-  EXPECT_THAT(ReloadError(), HasSubstr("auth.toml is gone"));
+  EXPECT_THAT(ReloadError(), HasSubstr("auth.toml is missing"));
   EXPECT_FALSE(running_->last_reload_succeeded());
   EXPECT_EQ(TryLogin("erin", "erins-secret"), 0);
   // The next change writes it anew, with all that there is.
@@ -340,7 +340,7 @@ TEST_F(RunningConfigTest, StartsWithNobodyIfItKeepsUsersItself) {
 TEST_F(RunningConfigTest, TheConfigurationsUserWinsAndTheOtherIsNamed) {
   Write(file_path_, "[turn.auth]\nusers = { demo = \"another-secret\" }\n");
   Start();
-  EXPECT_THAT(running_->config().warnings, ElementsAre(HasSubstr("1 user stands in [turn.auth]")));
+  EXPECT_THAT(running_->config().warnings, ElementsAre(HasSubstr("1 user is both in [turn.auth]")));
   EXPECT_EQ(TryLogin("demo", "a-long-secret"), 0);
   EXPECT_EQ(TryLogin("demo", "another-secret"), 401);
 }

@@ -211,7 +211,7 @@ TEST_F(AdminPacketsTest, WhatCantBeCapturedIsSaid) {
   EXPECT_THAT(refused([](auto& r) { r.mutable_filter()->set_udp_port(65536); }),
               StartsWith("filter.udp_port"));
   EXPECT_THAT(refused([](auto& r) { r.mutable_filter()->set_drop_reason("bored"); }),
-              HasSubstr("there is no bored"));
+              HasSubstr("there is no reason bored"));
   EXPECT_THAT(
       refused([](auto& r) {
         r.mutable_filter()->set_direction(static_cast<api::CaptureRequest::Filter::Direction>(7));

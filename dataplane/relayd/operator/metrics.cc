@@ -168,7 +168,8 @@ void AddControlView(const ControlView& view, MetricFamilies& families) {
   families.Gauge("sotto_relay_neighbors", "Current number of next hops in use.", view.neighbors);
   families.Gauge("sotto_relay_neighbor_held_frames",
                  "Frames that wait for the MAC address of their next hop.", view.held_frames);
-  families.Counter("sotto_relay_neighbor_failures_total", "Next hops that do not answer ARP or ND.",
+  families.Counter("sotto_relay_neighbor_failures_total",
+                   "Next hops that stopped answering ARP or ND, or never answered.",
                    Number(view.neighbor.failed));
   families.Counter("sotto_relay_neighbor_changes_total", "Changes of a next hop's MAC address.",
                    Number(view.neighbor.changed));

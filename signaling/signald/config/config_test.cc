@@ -104,22 +104,22 @@ TEST(SignaldConfig, EachErrorNamesPlaceAndRemedy) {
   } kCases[] = {
       {With("tls_cert", "tls_crt"),
        "f.toml:3: [server] has no key \"tls_crt\"; did you mean tls_cert?"},
-      {With("\"192.0.2.10:443\"", ""), "f.toml:2: [server] listen: names no address"},
+      {With("\"192.0.2.10:443\"", ""), "f.toml:2: [server] listen: has no addresses"},
       {With("192.0.2.10:443", "192.0.2.10"),
-       "f.toml:2: [server] listen: \"192.0.2.10\" isn't valid"},
+       "f.toml:2: [server] listen: \"192.0.2.10\" is not valid"},
       {With("\"192.0.2.10:443\"", "\"192.0.2.10:443\", \"192.0.2.10:443\""),
-       "f.toml:2: [server] listen: 192.0.2.10:443 is named twice"},
+       "f.toml:2: [server] listen: 192.0.2.10:443 occurs twice"},
       {With("tls_cert = \"/c.pem\"\n", ""), "f.toml: [server] tls_cert is missing"},
       {With("\"/k.pem\"", "\"k.pem\""),
-       "f.toml:4: [server] tls_key: \"k.pem\" isn't a file's path"},
+       "f.toml:4: [server] tls_key: \"k.pem\" is not an absolute path"},
       {With("tls_key = \"/k.pem\"", "tls_key = \"/k.pem\"\ntls = false"),
        "[server] tls: plain HTTP is only for development on loopback addresses"},
       {With("tls_key = \"/k.pem\"", "tls_key = \"/k.pem\"\norigins = [\"https://a/\"]"),
-       "f.toml:5: [server] origins: \"https://a/\" isn't an origin"},
+       "f.toml:5: [server] origins: \"https://a/\" is not an origin"},
       {With("tls_key = \"/k.pem\"", "tls_key = \"/k.pem\"\norigins = [\"*\"]"), "is not an origin"},
       {With("keys = \"/i.pem\"", ""), "f.toml: [identity] keys is missing"},
       {With("keys = \"/i.pem\"", "development = true"),
-       "f.toml:6: [identity] development: gives anybody any identity"},
+       "f.toml:6: [identity] development: issues any identity to anyone"},
       {With("path = \"/var/lib/sotto/signald.db\"", ""), "f.toml: [store] path is missing"},
       {With("[store]", "[calls]\nring_s = 0\n[store]"), "[calls] ring_s: 0 is out of range"},
       {With("[store]", "[calls]\nring_s = 60\ncredential_s = 59\n[store]"),
@@ -131,10 +131,10 @@ TEST(SignaldConfig, EachErrorNamesPlaceAndRemedy) {
       {With("secret =", "tls_ca = \"/ca.pem\"\nsecret ="),
        "is a Unix socket, which does not use TLS"},
       {With("turn:192", "stun:192"),
-       "f.toml:12: [relay] urls: \"stun:192.0.2.10:3478\" isn't a TURN"},
+       "f.toml:12: [relay] urls: \"stun:192.0.2.10:3478\" is not a TURN"},
       {std::string(kGood.substr(0, kGood.find("[[relay]]"))), "f.toml: there is no [[relay]]"},
       {std::string(kGood) + std::string(kGood.substr(kGood.find("[[relay]]"))),
-       "f.toml:15: [relay] name: \"one\" is named twice"},
+       "f.toml:15: [relay] name: \"one\" is used twice"},
   };
   for (const auto& test : kCases) EXPECT_THAT(Error(test.text), HasSubstr(test.says)) << test.text;
 }
@@ -179,7 +179,7 @@ TEST(SignaldConfig, AdminAndMetrics) {
   EXPECT_EQ(config->admin.tls.ca, "/a");
   EXPECT_EQ(config->metrics_listen->ToString(), "127.0.0.1:9642");
   EXPECT_THAT(Error(With("[store]", "[admin]\nlisten = \"127.0.0.1:9643\"\n[store]")),
-              HasSubstr("mutual TLS alone, and tls_cert is missing"));
+              HasSubstr("TCP needs mutual TLS, and tls_cert is missing"));
   EXPECT_THAT(Error(With("[store]", "[admin]\ngroup = \"ops\"\n[store]")),
               HasSubstr("[admin] group: only applies to socket"));
   EXPECT_THAT(Error(With("[store]", "[metrics]\nlisten = \"127.0.0.1:0\"\n[store]")),
