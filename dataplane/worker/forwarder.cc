@@ -36,15 +36,8 @@ bool IsPlainBinding(const StunMessage& message) {
   return plain;
 }
 
-// The peer of what looks like a Send indication, for prefetching: not verified.
-std::optional<IpAddress> SendPeer(const uint8_t* frame, const ParsedFrame& parsed) {
-  const std::optional<StunMessage> message =
-      StunMessage::Parse({frame + parsed.payload_offset(), parsed.payload_size});
-  if (!message || message->method() != StunMethod::kSend) return std::nullopt;
-  const std::optional<TransportAddress> peer =
-      message->FindXorAddress(StunAttributeType::kXorPeerAddress);
-  if (!peer) return std::nullopt;
-  return peer->ip;
+bool IsSend(const StunMessage& message) {
+  return message.message_class() == StunClass::kIndication && message.method() == StunMethod::kSend;
 }
 
 }  // namespace
@@ -165,7 +158,7 @@ void Forwarder::Process(rte_mbuf* const mbufs[], uint32_t count, uint64_t now_ms
   for (uint32_t i = 0; i < alive; ++i) {
     if (packets[i].arrival == Arrival::kChannelData) channels.PrefetchRecord(packets[i].hash);
   }
-  if (others > 0) PrefetchForOthers(packets, alive);
+  if (others > 0) FindForOthers(packets, alive);
   if (metered_) [[unlikely]] {
     PrefetchMeters(packets, alive);
   }
@@ -177,42 +170,48 @@ void Forwarder::Process(rte_mbuf* const mbufs[], uint32_t count, uint64_t now_ms
         ChannelData(packets[i]);
         break;
       case Arrival::kFromClient:
-        FromClient(packets[i]);
+        FromClient(packets[i], found_[i]);
         break;
       case Arrival::kFromPeer:
-        FromPeer(packets[i]);
+        FromPeer(packets[i], found_[i]);
         break;
     }
   }
 }
 
-void Forwarder::PrefetchForOthers(const Packet packets[], uint32_t count) const {
+void Forwarder::FindForOthers(const Packet packets[], uint32_t count) {
   const Tables& tables = context_.tables;
-  const LegRecord* legs[kMaxBurst];
   uint64_t hashes[kMaxBurst];  // of clients, then of permissions
+  const auto slot_of = [this](const Packet& packet) {
+    return context_.locals.RelayedSlotOf(packet.parsed.destination, packet.parsed.destination_port);
+  };
   const auto client_of = [](const Packet& packet) {
     return ClientWords(packet.frame, packet.parsed, 0, packet.listener);
   };
 
   // The leg that a packet is of, or for.
   for (uint32_t i = 0; i < count; ++i) {
-    const ParsedFrame& parsed = packets[i].parsed;
-    if (packets[i].arrival == Arrival::kFromPeer) {
-      tables.PrefetchRelayed(
-          context_.locals.RelayedSlotOf(parsed.destination, parsed.destination_port));
-    } else if (packets[i].arrival == Arrival::kFromClient) {
-      hashes[i] = tables.clients().Hash(client_of(packets[i]));
+    const Packet& packet = packets[i];
+    Found& found = found_[i];
+    if (packet.arrival == Arrival::kFromPeer) {
+      tables.PrefetchRelayed(slot_of(packet));
+    } else if (packet.arrival == Arrival::kFromClient) {
+      found.message = StunMessage::Parse(
+          {packet.frame + packet.parsed.payload_offset(), packet.parsed.payload_size});
+      found.peer.reset();
+      if (!found.message || !IsSend(*found.message)) continue;
+      found.peer = found.message->FindXorAddress(StunAttributeType::kXorPeerAddress);
+      if (!found.peer) continue;
+      hashes[i] = tables.clients().Hash(client_of(packet));
       tables.clients().PrefetchBucket(hashes[i]);
     }
   }
   for (uint32_t i = 0; i < count; ++i) {
-    const ParsedFrame& parsed = packets[i].parsed;
-    legs[i] = nullptr;
+    Found& found = found_[i];
     if (packets[i].arrival == Arrival::kFromPeer) {
-      legs[i] = tables.FindRelayed(
-          context_.locals.RelayedSlotOf(parsed.destination, parsed.destination_port));
-      if (legs[i] != nullptr) rte_prefetch0(legs[i]);
-    } else if (packets[i].arrival == Arrival::kFromClient) {
+      found.leg = tables.FindRelayed(slot_of(packets[i]));
+      if (found.leg != nullptr) rte_prefetch0(found.leg);
+    } else if (packets[i].arrival == Arrival::kFromClient && found.peer) {
       tables.clients().PrefetchRecord(hashes[i]);
     }
   }
@@ -220,24 +219,25 @@ void Forwarder::PrefetchForOthers(const Packet packets[], uint32_t count) const 
   // What it has to do with the other end.
   for (uint32_t i = 0; i < count; ++i) {
     const Packet& packet = packets[i];
+    Found& found = found_[i];
     if (packet.arrival == Arrival::kFromPeer) {
-      if (legs[i] == nullptr) continue;
-      hashes[i] = tables.permissions().Hash(PeerWords(legs[i]->id, packet.frame, packet.parsed, 0));
+      if (found.leg == nullptr) continue;
+      hashes[i] =
+          tables.permissions().Hash(PeerWords(found.leg->id, packet.frame, packet.parsed, 0));
     } else if (packet.arrival == Arrival::kFromClient) {
-      legs[i] = tables.clients().Find(hashes[i], client_of(packet));
-      const std::optional<IpAddress> peer = SendPeer(packet.frame, packet.parsed);
-      if (legs[i] == nullptr || !peer) {
-        legs[i] = nullptr;
-        continue;
-      }
-      hashes[i] = tables.permissions().Hash(KeyWords<PeerKey>(MakePeerKey(legs[i]->id, *peer, 0)));
+      found.leg = found.peer ? tables.clients().Find(hashes[i], client_of(packet)) : nullptr;
+      if (found.leg == nullptr) continue;
+      hashes[i] = tables.permissions().Hash(
+          KeyWords<PeerKey>(MakePeerKey(found.leg->id, found.peer->ip, 0)));
     } else {
       continue;
     }
     tables.permissions().PrefetchBucket(hashes[i]);
   }
   for (uint32_t i = 0; i < count; ++i) {
-    if (legs[i] != nullptr) tables.permissions().PrefetchRecord(hashes[i]);
+    if (packets[i].arrival != Arrival::kChannelData && found_[i].leg != nullptr) {
+      tables.permissions().PrefetchRecord(hashes[i]);
+    }
   }
 }
 
@@ -254,13 +254,8 @@ void Forwarder::PrefetchMeters(const Packet packets[], uint32_t count) const {
       if (channel == nullptr) continue;
       channels[i] = &tables.DetailsOf(channel);
       rte_prefetch0(channels[i]);
-    } else {
-      const LegRecord* leg =
-          packet.arrival == Arrival::kFromPeer
-              ? tables.FindRelayed(context_.locals.RelayedSlotOf(packet.parsed.destination,
-                                                                 packet.parsed.destination_port))
-              : tables.clients().Find(ClientWords(packet.frame, packet.parsed, 0, packet.listener));
-      if (leg != nullptr) legs[i] = tables.NumberOf(leg);
+    } else if (found_[i].leg != nullptr) {
+      legs[i] = tables.NumberOf(found_[i].leg);
     }
   }
   for (uint32_t i = 0; i < count; ++i) {
@@ -321,7 +316,7 @@ bool Forwarder::Parse(Packet& packet) {
 
 // --- From clients --------------------------------------------------------------------------------
 
-void Forwarder::FromClient(Packet& packet) {
+void Forwarder::FromClient(Packet& packet, const Found& found) {
   const std::span<const uint8_t> datagram(packet.frame + packet.parsed.payload_offset(),
                                           packet.parsed.payload_size);
   if (relay::LooksLikeChannelData(datagram)) {  // too short for its header
@@ -330,7 +325,7 @@ void Forwarder::FromClient(Packet& packet) {
   if (!relay::LooksLikeStun(datagram)) {
     return Drop(packet.mbuf, DropReason::kNotStunNorChannelData);
   }
-  Stun(packet);
+  Stun(packet, found);
 }
 
 void Forwarder::ChannelData(Packet& packet) {
@@ -374,14 +369,10 @@ void Forwarder::ChannelData(Packet& packet) {
         details.peer_port, PacketPath::kChannelToLeg);
 }
 
-void Forwarder::Stun(Packet& packet) {
-  const std::optional<StunMessage> message = StunMessage::Parse(
-      {packet.frame + packet.parsed.payload_offset(), packet.parsed.payload_size});
+void Forwarder::Stun(Packet& packet, const Found& found) {
+  const std::optional<StunMessage>& message = found.message;
   if (!message) return Drop(packet.mbuf, DropReason::kStunMalformed);
-  if (message->message_class() == StunClass::kIndication &&
-      message->method() == StunMethod::kSend) {
-    return Send(packet, *message);
-  }
+  if (IsSend(*message)) return Send(packet, *message, found);
   if (message->message_class() != StunClass::kRequest) {
     return Drop(packet.mbuf, DropReason::kStunUnexpected);
   }
@@ -427,16 +418,14 @@ void Forwarder::Binding(Packet& packet, const StunMessage& request) {
   transmit_[mbuf->port].push_back(mbuf);
 }
 
-void Forwarder::Send(Packet& packet, const StunMessage& indication) {
+void Forwarder::Send(Packet& packet, const StunMessage& indication, const Found& found) {
   const std::optional<relay::StunAttribute> data = indication.Find(StunAttributeType::kData);
-  const std::optional<TransportAddress> peer =
-      indication.FindXorAddress(StunAttributeType::kXorPeerAddress);
+  const std::optional<TransportAddress>& peer = found.peer;
   if (!data || !peer || peer->port == 0 || !indication.AllUnderstood() ||
       (indication.Has(StunAttributeType::kFingerprint) && !relay::VerifyFingerprint(indication))) {
     return Drop(packet.mbuf, DropReason::kSendMalformed);
   }
-  const LegRecord* leg =
-      context_.tables.clients().Find(ClientWords(packet.frame, packet.parsed, 0, packet.listener));
+  const LegRecord* leg = found.leg;
   if (leg == nullptr || !Alive(leg->ends, now_)) {
     return Drop(packet.mbuf, DropReason::kClientUnknown);
   }
@@ -473,9 +462,8 @@ void Forwarder::Send(Packet& packet, const StunMessage& indication) {
 
 // --- From peers, and between legs ----------------------------------------------------------------
 
-void Forwarder::FromPeer(Packet& packet) {
-  const LegRecord* leg = context_.tables.FindRelayed(
-      context_.locals.RelayedSlotOf(packet.parsed.destination, packet.parsed.destination_port));
+void Forwarder::FromPeer(Packet& packet, const Found& found) {
+  const LegRecord* leg = found.leg;
   // Virtual relayed addresses have no ports on the wire.
   if (leg == nullptr || context_.locals.virtual_relayed() || !Alive(leg->ends, now_)) {
     return Drop(packet.mbuf, DropReason::kPortClosed);

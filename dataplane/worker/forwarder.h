@@ -7,7 +7,9 @@
 
 #include <rte_mbuf.h>
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "dataplane/l3/interface.h"
@@ -95,6 +97,13 @@ class Forwarder {
     Arrival arrival;
     KeyWords<ClientKey> channel;  // with kChannelData
   };
+  // What has been found of a packet that isn't ChannelData, before it is acted on.
+  struct Found {
+    // Of which the packet is (with a Send indication), or for which (with kFromPeer); null: none.
+    const LegRecord* leg = nullptr;
+    std::optional<relay::StunMessage> message;  // with kFromClient
+    std::optional<TransportAddress> peer;       // with a Send indication
+  };
   // An interface as frames leave by it. The words are what stands behind the destination's MAC
   // address: the interface's own and the EtherType, or the tag's; then, with a tag, the rest.
   struct Link {
@@ -122,15 +131,16 @@ class Forwarder {
   void CaptureDrop(const rte_mbuf* mbuf, DropReason reason);
 
   bool Parse(Packet& packet);
-  // Asks memory for what the packets of a burst will look up, step by step: pure hints.
-  void PrefetchForOthers(const Packet packets[], uint32_t count) const;
+  // Finds legs and messages of what isn't ChannelData, and asks memory for what comes next.
+  void FindForOthers(const Packet packets[], uint32_t count);
+  // Asks memory for rates: a pure hint.
   void PrefetchMeters(const Packet packets[], uint32_t count) const;
-  void FromClient(Packet& packet);
+  void FromClient(Packet& packet, const Found& found);
   void ChannelData(Packet& packet);
-  void Stun(Packet& packet);
+  void Stun(Packet& packet, const Found& found);
   void Binding(Packet& packet, const relay::StunMessage& request);
-  void Send(Packet& packet, const relay::StunMessage& indication);
-  void FromPeer(Packet& packet);
+  void Send(Packet& packet, const relay::StunMessage& indication, const Found& found);
+  void FromPeer(Packet& packet, const Found& found);
 
   // From one leg to another of this relay, both named by what control has compiled.
   void ToLeg(Packet& packet, Payload& payload, const LegRecord& from, RelayedSlot slot,
@@ -175,7 +185,8 @@ class Forwarder {
   std::vector<HeaderTemplate> sources_;  // by LocalIndex: what headers are derived from
   uint64_t now_ms_ = 0;
   CoarseTime now_ = 0;
-  bool metered_ = false;  // the burst
+  bool metered_ = false;                // the burst
+  std::array<Found, kMaxBurst> found_;  // of its packets
   std::vector<std::vector<rte_mbuf*>> transmit_;
   std::vector<rte_mbuf*> punts_;
 };
