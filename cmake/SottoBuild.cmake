@@ -14,9 +14,11 @@
 #       sets VAR to a program that tests may do without
 #
 # COLD, of a library or a binary: no packet and no call waits for it, so it is compiled with -O1, in
-# half the time. Each takes [PCH core|test|dpdk|dpdk_test|grpc|asio|none], the headers that it finds
-# parsed (cmake/pch); the default is `core`, and for tests `test`, or `dpdk_test` with EAL. Only what
-# leaves each file that includes it nothing to compile belongs there: CLI11 costs every one seconds.
+# half the time.
+#
+# Each takes [PCH core|test|dpdk|dpdk_test|grpc|asio|none], the headers that it finds parsed
+# (cmake/pch). The default is `core`; of tests `test`, and with EAL `dpdk_test`. A header belongs
+# there only if it leaves nothing to compile to each file that includes it: CLI11 costs seconds.
 
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)

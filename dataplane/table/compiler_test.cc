@@ -231,14 +231,23 @@ TEST_F(CompilerTest, AClientThatMovesTakesItsChannelsAlong) {
 }
 
 TEST_F(CompilerTest, AClientMovesWhileEveryTableIsFull) {
-  Rebuild({2, 2, 2});
-  Call();
-  relay::ForwardingLeg moved = Leg(2);
-  for (const char* client : {"198.51.100.99:9999", "198.51.100.98:9998", "198.51.100.99:9999"}) {
-    moved.path.client = At(client);
-    ASSERT_TRUE(compiler_->Upsert(moved).ok()) << client;
-    EXPECT_TRUE(Fused(1, 0x4001)) << client;
-    EXPECT_EQ(Channel(1, 0x4001)->out.destination_port, moved.path.client.port);
+  // A new rewrite for the other leg takes a record more, for a moment.
+  for (const bool room_to_fuse : {true, false}) {
+    Rebuild({2, room_to_fuse ? 3u : 2u, 2});
+    Call();
+    relay::ForwardingLeg moved = Leg(2);
+    for (const char* client : {"198.51.100.99:9999", "198.51.100.98:9998", "198.51.100.99:9999"}) {
+      moved.path.client = At(client);
+      ASSERT_TRUE(compiler_->Upsert(moved).ok()) << client;
+      EXPECT_NE(tables_->channels().Find(
+                    MakeClientKey(moved.path.client.ip, moved.path.client.port, 0x4002, 0)),
+                nullptr);
+      // Without that record, packets take the slow path; none goes to where the client was.
+      EXPECT_EQ(Fused(1, 0x4001), room_to_fuse) << client;
+      if (room_to_fuse) {
+        EXPECT_EQ(Channel(1, 0x4001)->out.destination_port, moved.path.client.port);
+      }
+    }
   }
 }
 
