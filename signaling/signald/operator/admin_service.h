@@ -5,16 +5,16 @@
 #include <atomic>
 #include <string>
 
+#include "relay/daemon/owner_requests.h"
 #include "signaling/api/admin.grpc.pb.h"
 #include "signaling/signald/operator/live_server.h"
-#include "signaling/signald/operator/service_requests.h"
 
 namespace sotto::signaling {
 
 class AdminService final : public v1::SignalingAdmin::CallbackService {
  public:
   // Both must outlive the object.
-  AdminService(const LiveServer& server, ServiceRequests& requests);
+  AdminService(const LiveServer& server, OwnerRequests<>& requests);
   // Not here: each file that sees it would compile gRPC's part of the service anew.
   ~AdminService() override;
 
@@ -45,7 +45,7 @@ class AdminService final : public v1::SignalingAdmin::CallbackService {
   Reactor* Refuse(Context* context, const absl::Status& status);
 
   const LiveServer& server_;
-  ServiceRequests& requests_;
+  OwnerRequests<>& requests_;
   std::atomic<size_t> lists_ = 0;  // that are open
 };
 
