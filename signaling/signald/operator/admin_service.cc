@@ -83,7 +83,7 @@ AdminService::Reactor* AdminService::Refuse(Context* context, const absl::Status
   return reactor;
 }
 
-AdminService::Reactor* AdminService::AskStore(Context* context, StoreThread::Job job,
+AdminService::Reactor* AdminService::AskStore(Context* context, StoreClient::Job job,
                                               std::function<void()> then) {
   return requests_.Begin(context, [this, job = std::move(job),
                                    then = std::move(then)](const OwnerRequests<>::Answer& answer) {

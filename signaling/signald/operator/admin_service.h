@@ -41,7 +41,7 @@ class AdminService final : public v1::SignalingAdmin::CallbackService {
                              v1::SetAccountBlockedResponse* response) override;
 
   // Has the store's thread do `job`, and then the service's thread `then`, if it was done; answers.
-  Reactor* AskStore(Context* context, StoreThread::Job job, std::function<void()> then = nullptr);
+  Reactor* AskStore(Context* context, StoreClient::Job job, std::function<void()> then = nullptr);
   Reactor* Refuse(Context* context, const absl::Status& status);
 
   const LiveServer& server_;
