@@ -13,11 +13,14 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
-#include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "relay/base/task_queue.h"
 #include "relay/daemon/admin_listener.h"
+#include "relay/daemon/owner_requests.h"
 
 namespace sotto {
 
@@ -31,53 +34,57 @@ struct ListBounds {
 template <typename Message>
 class ListStream final : public grpc::ServerWriteReactor<Message> {
  public:
-  // On the thread that owns the table. Looks at no more than `places` places from `first` on, adds
-  // a message to `out` for each that is wanted, and returns where to go on, or nothing at the end.
-  using Find = std::function<std::optional<uint64_t>(uint64_t first, uint32_t places,
-                                                     std::vector<Message>& out)>;
+  // On the thread that owns the table, with what it passes to its tasks. Looks at no more than
+  // `places` places from `first` on, adds a message to `out` for each that is wanted, and returns
+  // where to go on, or nothing at the end.
+  template <typename... Passed>
+  using FindWith = std::function<std::optional<uint64_t>(Passed..., uint64_t first, uint32_t places,
+                                                         std::vector<Message>& out)>;
 
-  // Whose the table is.
-  struct Owner {
-    // Has that thread call `work` with how to find; false if it never will. `goes_on`: it is for a
-    // list that it has worked for already.
-    std::function<bool(bool goes_on, std::function<void(const Find&)> work)> run;
-    RunInGrpc run_in_grpc;
-    grpc::Status unavailable;  // what a list ends with that `run` takes no work for
-    // Lists that are open, of which there may be `most`; must outlive the stream.
-    std::atomic<size_t>& open;
-    size_t most;
-    std::string_view who;  // "relay"
-  };
-
-  // gRPC's threads. `limit`: messages; 0: no bound.
-  static ListStream* Start(Owner owner, uint64_t first, uint32_t limit) {
-    auto* stream = new ListStream(std::move(owner), first, limit);
-    const Owner& of = stream->owner_;
-    if (of.open.fetch_add(1) >= of.most) {
+  // gRPC's threads. `open` counts the lists that are, of which there may be `most`; `requests` and
+  // `open` must outlive the stream. `limit`: messages; 0: no bound.
+  template <typename... Passed>
+  static ListStream* Start(OwnerRequests<Passed...>& requests, std::atomic<size_t>& open,
+                           size_t most, uint64_t first, uint32_t limit,
+                           std::type_identity_t<FindWith<Passed...>> find) {
+    auto* stream = new ListStream(requests, open, first, limit);
+    stream->find_more_ = [stream, &requests, find = std::move(find)](bool goes_on) {
+      typename TaskQueue<Passed...>::Task task = [stream, find](Passed... passed) {
+        stream->OnOwner([&](uint64_t from, uint32_t places, std::vector<Message>& out) {
+          return find(passed..., from, places, out);
+        });
+      };
+      return goes_on ? requests.tasks().PostMore(std::move(task))
+                     : requests.tasks().Post(std::move(task));
+    };
+    if (open.fetch_add(1) >= most) {
       stream->Finish({grpc::StatusCode::RESOURCE_EXHAUSTED,
                       fmt::format("{} lists are being read already, and the {} serves no more at a "
                                   "time; end one, or wait",
-                                  of.most, of.who)});
-    } else if (!stream->FindMore(/*goes_on=*/false)) {
-      stream->Finish(of.unavailable);
+                                  most, requests.who())});
+    } else if (!stream->find_more_(/*goes_on=*/false)) {
+      stream->Finish(requests.Unavailable());
     }
     return stream;
   }
   // A stream that is over before it began.
-  static ListStream* Refuse(Owner owner, const absl::Status& status) {
-    auto* stream = new ListStream(std::move(owner), 0, 0);
-    stream->owner_.open.fetch_add(1);
+  static ListStream* Refuse(const OwnerAnswers& requests, std::atomic<size_t>& open,
+                            const absl::Status& status) {
+    auto* stream = new ListStream(requests, open, 0, 0);
+    open.fetch_add(1);
     stream->Finish(ToGrpc(status));
     return stream;
   }
 
  private:
-  ListStream(Owner owner, uint64_t first, uint32_t limit)
-      : owner_(std::move(owner)), next_(first), limit_(limit) {}
+  // A FindWith that has what the owner passed.
+  using Find = std::function<std::optional<uint64_t>(uint64_t first, uint32_t places,
+                                                     std::vector<Message>& out)>;
 
-  bool FindMore(bool goes_on) {
-    return owner_.run(goes_on, [this](const Find& find) { OnOwner(find); });
-  }
+  ListStream(const OwnerAnswers& requests, std::atomic<size_t>& open, uint64_t first,
+             uint32_t limit)
+      : requests_(requests), open_(open), next_(first), limit_(limit) {}
+
   void OnOwner(const Find& find);
   void WriteNext();
 
@@ -87,11 +94,15 @@ class ListStream final : public grpc::ServerWriteReactor<Message> {
   }
   void OnCancel() override { cancelled_.store(true, std::memory_order_relaxed); }
   void OnDone() override {
-    owner_.open.fetch_sub(1);
+    open_.fetch_sub(1);
     delete this;
   }
 
-  const Owner owner_;
+  const OwnerAnswers& requests_;
+  std::atomic<size_t>& open_;
+  // Has the owner call OnOwner(); false if it never will. `goes_on`: for a list that it has worked
+  // for already. Set by Start(), and not changed.
+  std::function<bool(bool goes_on)> find_more_;
   std::atomic<bool> cancelled_ = false;  // gRPC writes, the owner reads
   // The owner's while work for the stream waits or runs, else gRPC's.
   std::optional<uint64_t> next_;
@@ -116,9 +127,9 @@ void ListStream<Message>::OnOwner(const Find& find) {
       batch_.resize(limit_ - sent_);
       next_.reset();
     }
-    if (batch_.empty() && next_ && FindMore(/*goes_on=*/true)) return;
+    if (batch_.empty() && next_ && find_more_(/*goes_on=*/true)) return;
   }
-  owner_.run_in_grpc([this] { WriteNext(); });
+  requests_.run_in_grpc()([this] { WriteNext(); });
 }
 
 template <typename Message>
@@ -129,7 +140,7 @@ void ListStream<Message>::WriteNext() {
   batch_.clear();
   written_ = 0;
   if (!next_) return this->Finish(grpc::Status::OK);
-  if (!FindMore(/*goes_on=*/true)) this->Finish(owner_.unavailable);
+  if (!find_more_(/*goes_on=*/true)) this->Finish(requests_.Unavailable());
 }
 
 }  // namespace sotto

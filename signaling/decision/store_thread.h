@@ -11,20 +11,12 @@
 #include <functional>
 #include <memory>
 
-#include "absl/status/status.h"
 #include "relay/daemon/duration_histogram.h"
 #include "signaling/decision/decider.h"
-#include "signaling/decision/notice_box.h"
+#include "signaling/decision/store_client.h"
 #include "signaling/store/store.h"
 
 namespace sotto::signaling {
-
-// What jobs work with. Lives on the store's thread.
-struct StoreContext {
-  Store& store;
-  NoticeBox& notices;
-  Decider& decider;
-};
 
 struct StoreThreadOptions {
   size_t max_queue = 20'000;  // jobs and decisions together
@@ -34,25 +26,19 @@ struct StoreThreadOptions {
   std::chrono::microseconds release_every{0};
 };
 
-class StoreThread {
+class StoreThread final : public StoreClient {
  public:
   // Runs a callback on the thread that submits (Asio's post).
   using Post = std::function<void(std::function<void()>)>;
-  // RESOURCE_EXHAUSTED leaves the batch's other jobs alone; any other error rolls all of it back,
-  // and each job's `done` gets the error.
-  using Job = std::function<absl::Status(StoreContext&)>;
-  using Done = std::function<void(const absl::Status&)>;
-  using Decided = std::function<void(const absl::StatusOr<Decision>&)>;
   using UnixTime = std::function<int64_t()>;
 
   StoreThread(const StoreThreadOptions& options, const DeciderOptions& decider,
               const ServerKey& key, std::unique_ptr<Store> store, Post post, UnixTime unix_time);
   // Finishes what is queued, and posts what that leads to; nothing afterwards.
-  ~StoreThread();
+  ~StoreThread() override;
 
-  // From one thread. False, and nothing is done, when the queue is full.
-  bool Submit(Job job, Done done);
-  bool Decide(DecisionRequest request, Decided decided);
+  bool Submit(Job job, Done done) override;
+  bool Decide(DecisionRequest request, Decided decided) override;
 
   // Any thread. Sums since the start, for metrics.
   struct Counters {

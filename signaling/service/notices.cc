@@ -67,7 +67,7 @@ void Service::SendNotices(Session& session, const std::vector<StoredNotice>& not
   Send(session.id, std::move(frame));
 }
 
-void Service::SubmitSurely(StoreThread::Job job, StoreThread::Done done) {
+void Service::SubmitSurely(StoreClient::Job job, StoreClient::Done done) {
   // A copy, as a full queue doesn't give it back.
   if (unsubmitted_.empty() && store_.Submit(job, done)) return;
   if (unsubmitted_.size() >= kMaxUnsubmitted) {

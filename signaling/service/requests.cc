@@ -100,7 +100,7 @@ void Service::Answer(SessionId session, uint64_t request, const absl::Status& st
          "The server can't store this at the moment.");
 }
 
-void Service::Put(Session& session, uint64_t request, StoreThread::Job job,
+void Service::Put(Session& session, uint64_t request, StoreClient::Job job,
                   std::function<void()> then) {
   const bool submitted = store_.Submit(
       std::move(job),

@@ -21,7 +21,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "signaling/api/api.h"
 #include "signaling/call/switchboard.h"
-#include "signaling/decision/store_thread.h"
+#include "signaling/decision/store_client.h"
 #include "signaling/identity/identity_verifier.h"
 #include "signaling/relay_client/relay_fleet.h"
 #include "signaling/session/session_table.h"
@@ -69,14 +69,6 @@ class Connection {
   virtual bool Send(std::string message) = 0;
   // The service has no more to do with the connection; what was sent before still goes out.
   virtual void Close(CloseCode code, std::string_view reason) = 0;
-};
-
-// The store, as the service sees it: StoreThread. False: the queue is full.
-class StoreClient {
- public:
-  virtual ~StoreClient() = default;
-  virtual bool Submit(StoreThread::Job job, StoreThread::Done done) = 0;
-  virtual bool Decide(DecisionRequest request, StoreThread::Decided decided) = 0;
 };
 
 struct ServiceTime {
@@ -235,7 +227,7 @@ class Service final : private CallEffects {
   void Answer(SessionId session, uint64_t request, const absl::Status& status);
   void Refuse(SessionId session, uint64_t request, api::Refused::Code code, std::string_view text);
   // Runs `job`, then answers with Done or Refused, then does what is to follow if it was Done.
-  void Put(Session& session, uint64_t request, StoreThread::Job job,
+  void Put(Session& session, uint64_t request, StoreClient::Job job,
            std::function<void()> then = nullptr);
 
   // Notices and upkeep (notices.cc).
@@ -245,7 +237,7 @@ class Service final : private CallEffects {
   // On the store's thread: the notices of a device, which count as delivered from then on.
   static absl::Status TakeNotices(StoreContext& context, const AccountId& account,
                                   const DeviceId& device, std::vector<StoredNotice>& notices);
-  void SubmitSurely(StoreThread::Job job, StoreThread::Done done);
+  void SubmitSurely(StoreClient::Job job, StoreClient::Done done);
   void RetrySubmissions();
   void ForgetOldEpochs();
 
@@ -268,7 +260,7 @@ class Service final : private CallEffects {
   std::vector<Ending> endings_;
   std::vector<CallId> undecided_;  // calls that the store's queue had no room for
   // What must reach the store, but found its queue full; in order.
-  std::deque<std::pair<StoreThread::Job, StoreThread::Done>> unsubmitted_;
+  std::deque<std::pair<StoreClient::Job, StoreClient::Done>> unsubmitted_;
   MonotonicMs retry_at_ = kNever;
   MonotonicMs forget_at_ = 0;
   Counters counters_;

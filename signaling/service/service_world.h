@@ -29,7 +29,7 @@ class StoreForTest final : public StoreClient {
         decider_({}, key, *store_, notices_),
         unix_s_(std::move(unix_s)) {}
 
-  bool Submit(StoreThread::Job job, StoreThread::Done done) override {
+  bool Submit(Job job, Done done) override {
     if (full) return false;
     queue_.push_back([this, job = std::move(job), done = std::move(done)] {
       EXPECT_TRUE(store_->Begin().ok());
@@ -39,7 +39,7 @@ class StoreForTest final : public StoreClient {
     });
     return true;
   }
-  bool Decide(DecisionRequest request, StoreThread::Decided decided) override {
+  bool Decide(DecisionRequest request, Decided decided) override {
     if (full) return false;
     ++decisions;
     queue_.push_back([this, request = std::move(request), decided = std::move(decided)] {

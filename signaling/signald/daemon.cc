@@ -73,20 +73,6 @@ void RaiseDescriptorLimit(uint32_t connections) {
   }
 }
 
-class StoreThreadClient final : public StoreClient {
- public:
-  explicit StoreThreadClient(StoreThread& thread) : thread_(thread) {}
-  bool Submit(StoreThread::Job job, StoreThread::Done done) override {
-    return thread_.Submit(std::move(job), std::move(done));
-  }
-  bool Decide(DecisionRequest request, StoreThread::Decided decided) override {
-    return thread_.Decide(std::move(request), std::move(decided));
-  }
-
- private:
-  StoreThread& thread_;
-};
-
 // The order of members is that of their making; they end the other way round: what others post to
 // goes last.
 class Server {
@@ -139,7 +125,7 @@ class Server {
     relays_ = RelayFleet::Create(
         std::move(files->relays), [this](std::function<void()> call) { Post(std::move(call)); },
         [this](const LegAddresses& leg) { service_->OnLeg(leg); });
-    service_.emplace(config_.service, key_, *identities_, *store_client_, *relays_, ClockNow);
+    service_.emplace(config_.service, key_, *identities_, *store_, *relays_, ClockNow);
     content_ = {.tls = files->tls,
                 .web_root = files->web_root,
                 .development = development_ ? &*development_ : nullptr,
@@ -154,7 +140,7 @@ class Server {
                                   .started_ms = ClockNow().monotonic_ms,
                                   .standing_window_s = config_.decider.standing_window_s,
                                   .service = *service_,
-                                  .store_client = *store_client_,
+                                  .store_client = *store_,
                                   .listener = *listener_,
                                   .store = *store_,
                                   .relays = *relays_,
@@ -205,7 +191,6 @@ class Server {
         StoreThreadOptions{.release_every = kReleaseEvery}, config_.decider, key_,
         *std::move(store), [this](std::function<void()> call) { Post(std::move(call)); },
         [] { return ClockNow().unix_s(); });
-    store_client_.emplace(*store_);
     return absl::OkStatus();
   }
 
@@ -343,7 +328,6 @@ class Server {
   std::unique_ptr<Listener> listener_;
   std::optional<Service> service_;
   std::unique_ptr<RelayFleet> relays_;
-  std::optional<StoreThreadClient> store_client_;
   std::optional<StoreThread> store_;
   std::optional<RunningConfig> running_;
   std::unique_ptr<OperatorSide> operator_side_;

@@ -6,7 +6,7 @@
 #include "dataplane/relayd/operator/admin_service.h"
 #include "dataplane/relayd/operator/allocation_id.h"
 #include "dataplane/relayd/operator/allocation_query.h"
-#include "dataplane/relayd/operator/list_stream.h"
+#include "relay/daemon/list_stream.h"
 #include "relay/daemon/log.h"
 #include "relay/turn/call_name.h"
 
@@ -19,8 +19,8 @@ uint64_t SecondsLeft(MonotonicMs expires_at, MonotonicMs now) {
   return expires_at > now ? (expires_at - now) / 1000 : 0;
 }
 
-std::optional<uint32_t> GoOn(uint32_t next) {
-  return next == 0 ? std::nullopt : std::optional(next);
+std::optional<uint64_t> GoOn(uint32_t next) {
+  return next == 0 ? std::nullopt : std::optional<uint64_t>(next);
 }
 
 void FillDetails(const relay::AllocationInfo& info, const RelayView& relay, MonotonicMs now,
@@ -65,11 +65,11 @@ grpc::ServerWriteReactor<api::Allocation>* AdminService::ListAllocations(
   const absl::StatusOr<AllocationQuery> query = AllocationQuery::Parse(*request);
   if (!query.ok()) return Stream::Refuse(requests_, lists_, query.status());
   return Stream::Start(requests_, lists_, options_.max_lists, query->first(), query->limit(),
-                       [this, query = *query](relay::Server& server, const Now& now, uint32_t first,
+                       [this, query = *query](relay::Server& server, const Now& now, uint64_t first,
                                               uint32_t places, std::vector<api::Allocation>& out) {
                          const relay::LegId next = server.ForEachAllocation(
-                             first, query.single() ? 1 : places, query.bindings(),
-                             [&](const relay::AllocationInfo& info) {
+                             static_cast<relay::LegId>(first), query.single() ? 1 : places,
+                             query.bindings(), [&](const relay::AllocationInfo& info) {
                                if (!query.Matches(info, now.monotonic_ms)) return;
                                api::Allocation& added = out.emplace_back();
                                FillSummary(info, now.monotonic_ms, added);
@@ -90,20 +90,21 @@ grpc::ServerWriteReactor<api::Call>* AdminService::ListCalls(Context*,
             "call: \"{}\" is not a call id; write 1 to {} characters of A-Z a-z 0-9 . _ ~ and -",
             request->call().substr(0, relay::kMaxCallIdSize), relay::kMaxCallIdSize)));
   }
-  return Stream::Start(requests_, lists_, options_.max_lists, 0, request->limit(),
-                       [name = request->call(), armed_only = request->armed_only()](
-                           relay::Server& server, const Now& now, uint32_t first, uint32_t places,
-                           std::vector<api::Call>& out) -> std::optional<uint32_t> {
-                         const auto add = [&](const relay::CallInfo& info) {
-                           if (info.armed || !armed_only) Fill(info, out.emplace_back());
-                         };
-                         if (name.empty()) {
-                           return GoOn(server.ForEachCall(first, places, now, add));
-                         }
-                         const auto info = server.FindCall(name, now);
-                         if (info.ok()) add(*info);
-                         return std::nullopt;
-                       });
+  return Stream::Start(
+      requests_, lists_, options_.max_lists, 0, request->limit(),
+      [name = request->call(), armed_only = request->armed_only()](
+          relay::Server& server, const Now& now, uint64_t first, uint32_t places,
+          std::vector<api::Call>& out) -> std::optional<uint64_t> {
+        const auto add = [&](const relay::CallInfo& info) {
+          if (info.armed || !armed_only) Fill(info, out.emplace_back());
+        };
+        if (name.empty()) {
+          return GoOn(server.ForEachCall(static_cast<uint32_t>(first), places, now, add));
+        }
+        const auto info = server.FindCall(name, now);
+        if (info.ok()) add(*info);
+        return std::nullopt;
+      });
 }
 
 }  // namespace sotto::dataplane

@@ -7,8 +7,8 @@
 #include "dataplane/observe/fake_relay_view.h"
 #include "dataplane/relayd/operator/admin_service.h"
 #include "dataplane/relayd/operator/allocation_id.h"
-#include "dataplane/relayd/operator/list_stream.h"
 #include "dataplane/relayd/operator/served_relay.h"
+#include "relay/daemon/list_stream.h"
 
 namespace sotto::dataplane {
 namespace {

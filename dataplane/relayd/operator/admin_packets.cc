@@ -143,7 +143,7 @@ grpc::ServerWriteReactor<api::CaptureChunk>* AdminService::Capture(
                  }
                });
              })) {
-    stream->Finish(Unavailable());
+    stream->Finish(requests_.Unavailable());
   }
   return stream;
 }

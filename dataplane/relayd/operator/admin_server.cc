@@ -15,7 +15,7 @@ absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Open(const AdminServer
 AdminServer::AdminServer(const AdminServerOptions& options, relay::ServerTasks& tasks,
                          std::unique_ptr<AdminListener> listener)
     : tasks_(tasks),
-      requests_(options.max_requests, tasks,
+      requests_("relay", options.max_requests, tasks,
                 [this](std::function<void()> work) { listener_->Post(std::move(work)); }),
       listener_(std::move(listener)) {}
 
@@ -31,6 +31,7 @@ absl::Status AdminServer::Serve(relay::Server& server, const Now& now) {
 void AdminServer::Stop(relay::Server& server, const Now& now) {
   tasks_.Close(server, now);
   for (const auto& service : services_) service->Detach(server);
+  requests_.Close();
   listener_->Shutdown();
 }
 

@@ -33,7 +33,7 @@ void CallControlService::Attach(relay::Server& server, const Now& now) {
 
 void CallControlService::Detach(relay::Server& server) {
   server.ObserveLegs(nullptr);
-  for (const Watch& watch : watches_) watch.watcher->End(Unavailable());
+  for (const Watch& watch : watches_) watch.watcher->End(requests_.Unavailable());
   watches_.clear();
 }
 
@@ -103,7 +103,7 @@ grpc::ServerWriteReactor<api::LegEvent>* CallControlService::WatchLegs(
   if (!requests_.tasks().Post([this, watcher](relay::Server& server, const Now& now) {
         StartWatch(watcher, server, now);
       })) {
-    watcher->EndInGrpc(Unavailable());
+    watcher->EndInGrpc(requests_.Unavailable());
   }
   return reactor;
 }

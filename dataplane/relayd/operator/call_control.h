@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The service CallControl of relay/api/relay.proto, where the contract stands. Threads are as
-// control_requests.h says.
+// relay/daemon/owner_requests.h says.
 #pragma once
 
 #include <cstdint>

@@ -83,20 +83,20 @@ AdminService::Reactor* AdminService::Refuse(Context* context, const absl::Status
   return reactor;
 }
 
-AdminService::Reactor* AdminService::AskStore(Context* context, StoreThread::Job job,
+AdminService::Reactor* AdminService::AskStore(Context* context, StoreClient::Job job,
                                               std::function<void()> then) {
   return requests_.Begin(context, [this, job = std::move(job),
-                                   then = std::move(then)](ServiceRequests::Answer answer) {
+                                   then = std::move(then)](const OwnerRequests<>::Answer& answer) {
     const bool submitted =
         server_.store_client.Submit(job, [answer, then](const absl::Status& status) {
           if (status.ok() && then) then();
-          answer(status);
+          answer.With(status);
         });
-    if (!submitted) answer(absl::UnavailableError("the store is overloaded; try again"));
+    if (!submitted) answer.With(absl::UnavailableError("the store is overloaded; try again"));
   });
 }
 
-AdminService::AdminService(const LiveServer& server, ServiceRequests& requests)
+AdminService::AdminService(const LiveServer& server, OwnerRequests<>& requests)
     : server_(server), requests_(requests) {}
 AdminService::~AdminService() = default;
 
@@ -131,11 +131,10 @@ grpc::ServerWriteReactor<v1::SessionInfo>* AdminService::ListSessions(
     Context*, const v1::SessionFilter* request) {
   using Stream = ListStream<v1::SessionInfo>;
   std::optional<AccountId> only;
-  absl::Status valid;
   if (!request->account().empty()) {
     absl::StatusOr<AccountId> account = ParseAccount(request->account());
-    if (account.ok()) only = *std::move(account);
-    valid = account.status();
+    if (!account.ok()) return Stream::Refuse(requests_, lists_, account.status());
+    only = *std::move(account);
   }
   auto find = [this, only](uint64_t first, uint32_t places,
                            std::vector<v1::SessionInfo>& out) -> std::optional<uint64_t> {
@@ -149,19 +148,7 @@ grpc::ServerWriteReactor<v1::SessionInfo>* AdminService::ListSessions(
     for (const signaling::Service::SessionView& view : views) Fill(view, out.emplace_back());
     return next == 0 ? std::nullopt : std::optional(next);
   };
-  Stream::Owner owner = {.run =
-                             [this, find = Stream::Find(std::move(find))](
-                                 bool goes_on, std::function<void(const Stream::Find&)> work) {
-                               return requests_.Post([find, work = std::move(work)] { work(find); },
-                                                     goes_on);
-                             },
-                         .run_in_grpc = requests_.run_in_grpc(),
-                         .unavailable = ServiceRequests::Unavailable(),
-                         .open = lists_,
-                         .most = kMaxLists,
-                         .who = "server"};
-  if (!valid.ok()) return Stream::Refuse(std::move(owner), valid);
-  return Stream::Start(std::move(owner), 1, request->limit());
+  return Stream::Start(requests_, lists_, kMaxLists, 1, request->limit(), std::move(find));
 }
 
 AdminService::Reactor* AdminService::GetAccount(Context* context,
@@ -305,7 +292,7 @@ AdminService::Reactor* AdminService::SetAccountBlocked(Context* context,
   absl::StatusOr<AccountId> parsed = ParseAccount(request->account());
   if (!parsed.ok()) return Refuse(context, parsed.status());
   return requests_.Begin(context, [this, account = *std::move(parsed), blocked = request->blocked(),
-                                   response](const ServiceRequests::Answer& answer) {
+                                   response](const OwnerRequests<>::Answer& answer) {
     server_.service.SetBlocked(
         account, blocked,
         [account, blocked, response, answer](const absl::StatusOr<uint32_t>& ended) {
@@ -315,7 +302,7 @@ AdminService::Reactor* AdminService::SetAccountBlocked(Context* context,
                 blocked ? "An operator blocked an account." : "An operator unblocked an account.",
                 {{"account", account.text()}});
           }
-          answer(absl::IsNotFound(ended.status()) ? UnknownAccount(account) : ended.status());
+          answer.With(absl::IsNotFound(ended.status()) ? UnknownAccount(account) : ended.status());
         });
   });
 }

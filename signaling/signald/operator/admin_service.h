@@ -5,16 +5,16 @@
 #include <atomic>
 #include <string>
 
+#include "relay/daemon/owner_requests.h"
 #include "signaling/api/admin.grpc.pb.h"
 #include "signaling/signald/operator/live_server.h"
-#include "signaling/signald/operator/service_requests.h"
 
 namespace sotto::signaling {
 
 class AdminService final : public v1::SignalingAdmin::CallbackService {
  public:
   // Both must outlive the object.
-  AdminService(const LiveServer& server, ServiceRequests& requests);
+  AdminService(const LiveServer& server, OwnerRequests<>& requests);
   // Not here: each file that sees it would compile gRPC's part of the service anew.
   ~AdminService() override;
 
@@ -41,11 +41,11 @@ class AdminService final : public v1::SignalingAdmin::CallbackService {
                              v1::SetAccountBlockedResponse* response) override;
 
   // Has the store's thread do `job`, and then the service's thread `then`, if it was done; answers.
-  Reactor* AskStore(Context* context, StoreThread::Job job, std::function<void()> then = nullptr);
+  Reactor* AskStore(Context* context, StoreClient::Job job, std::function<void()> then = nullptr);
   Reactor* Refuse(Context* context, const absl::Status& status);
 
   const LiveServer& server_;
-  ServiceRequests& requests_;
+  OwnerRequests<>& requests_;
   std::atomic<size_t> lists_ = 0;  // that are open
 };
 

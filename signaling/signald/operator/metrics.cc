@@ -25,11 +25,11 @@ struct ServiceState {
 };
 
 // Nothing if it doesn't answer in time. What it answers later is thrown away.
-std::optional<ServiceState> AskService(const LiveServer& server, ServiceRequests& requests,
+std::optional<ServiceState> AskService(const LiveServer& server, OwnerRequests<>& requests,
                                        std::chrono::milliseconds patience) {
   const auto state = std::make_shared<std::promise<ServiceState>>();
   std::future<ServiceState> answer = state->get_future();
-  const bool posted = requests.Post([state, &server] {
+  const bool posted = requests.tasks().Post([state, &server] {
     state->set_value({.sessions = server.service.counters(),
                       .calls = server.service.call_counters(),
                       .connections = server.listener.counters(),

@@ -9,8 +9,8 @@
 #include <chrono>
 
 #include "relay/daemon/metrics_families.h"
+#include "relay/daemon/owner_requests.h"
 #include "signaling/signald/operator/live_server.h"
-#include "signaling/signald/operator/service_requests.h"
 
 namespace sotto::signaling {
 
@@ -18,7 +18,7 @@ class ServerMetrics {
  public:
   // Both must outlive the object. The service's thread is given `patience` to tell what it knows;
   // beyond, a scrape is answered without that.
-  ServerMetrics(const LiveServer& server, ServiceRequests& requests,
+  ServerMetrics(const LiveServer& server, OwnerRequests<>& requests,
                 std::chrono::milliseconds patience = std::chrono::milliseconds(500))
       : server_(server), requests_(requests), patience_(patience) {}
 
@@ -30,7 +30,7 @@ class ServerMetrics {
   void CollectRelays(MetricFamilies& families) const;
 
   const LiveServer& server_;
-  ServiceRequests& requests_;
+  OwnerRequests<>& requests_;
   const std::chrono::milliseconds patience_;
 };
 

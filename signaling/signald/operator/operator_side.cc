@@ -23,7 +23,10 @@ absl::StatusOr<std::unique_ptr<AdminListener>> OpenListener(const SignaldConfig&
 
 }  // namespace
 
-OperatorSide::OperatorSide(std::function<void()> wake) : requests_(kMaxRequests, std::move(wake)) {}
+OperatorSide::OperatorSide(std::function<void()> wake)
+    : tasks_(kMaxRequests, std::move(wake)),
+      requests_("server", kMaxRequests, tasks_,
+                [this](std::function<void()> work) { listener_->Post(std::move(work)); }) {}
 
 absl::StatusOr<std::unique_ptr<OperatorSide>> OperatorSide::Open(const SignaldConfig& config,
                                                                  std::function<void()> wake) {
@@ -46,7 +49,6 @@ absl::Status OperatorSide::Serve(LiveServer server, RunningConfig& config) {
     metrics_server_->Serve([this](MetricFamilies& families) { metrics_->Collect(families); });
   }
   if (!listener_) return absl::OkStatus();
-  requests_.SetRunInGrpc([this](std::function<void()> work) { listener_->Post(std::move(work)); });
   admin_.emplace(*server_, requests_);
   daemon_.emplace(Hooks(config));
   grpc::Service* const services[] = {&*admin_, &*daemon_};
@@ -81,6 +83,7 @@ void OperatorSide::ReplaceTls(TlsPem tls) {
 }
 
 void OperatorSide::Stop() {
+  tasks_.Close();
   requests_.Close();
   metrics_server_.reset();
   if (listener_ && admin_) listener_->Shutdown();
