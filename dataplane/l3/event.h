@@ -19,9 +19,8 @@ enum class L3Event : uint8_t {
   kNeighborUnchanged,  // a valid one that concerns no next hop of the relay
   kSolicitationAnswered,
   kEchoAnswered,
-  kErrorReported,  // an ICMP error about relayed traffic, handed to the TURN server
-  kTooBigSent,     // Fragmentation Needed or Packet Too Big
-  kPortUnreachableSent,
+  kErrorReported,       // an ICMP error about relayed traffic, handed to the TURN server
+  kTooBigSent,          // Fragmentation Needed or Packet Too Big
   kListenerReportSent,  // MLDv2
 
   // Dropped.
@@ -43,7 +42,6 @@ enum class L3Event : uint8_t {
   kErrorNotOurs,     // an ICMP error about something that the relay didn't send
   kErrorAboutError,  // no ICMP error is sent about an ICMP error
   kUnhandledProtocol,
-  kPortUnreachableOff,
   kRateLimited,
   kReplyTooBig,  // the answer doesn't fit the interface's MTU
   kCount,
