@@ -2,13 +2,13 @@
 #include "dataplane/observe/explain.h"
 
 #include <fmt/format.h>
-#include <openssl/rand.h>
 #include <rte_mbuf.h>
 
 #include <algorithm>
 #include <memory>
 
 #include "dataplane/observe/explain_steps.h"
+#include "relay/base/random.h"
 
 namespace sotto::dataplane {
 namespace {
@@ -24,7 +24,7 @@ ForwarderOptions Unlimited() {
   ForwarderOptions options;
   options.budgets = {kEnough, kEnough, kEnough, kEnough};
   options.spend_rates = false;
-  RAND_bytes(options.random_key.data(), static_cast<int>(options.random_key.size()));
+  Random().Fill(options.random_key);
   return options;
 }
 
