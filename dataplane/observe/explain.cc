@@ -51,11 +51,11 @@ std::array<uint64_t, kSize> Read(const std::array<Counter, kSize>& counters) {
 }
 
 // The name of the counter that has counted since.
-template <typename Name, size_t kSize>
-std::optional<Name> Counted(const std::array<Counter, kSize>& counters,
+template <typename Enum, size_t kSize>
+std::optional<Enum> Counted(const std::array<Counter, kSize>& counters,
                             const std::array<uint64_t, kSize>& before) {
   for (size_t i = 0; i < kSize; ++i) {
-    if (counters[i].Read() != before[i]) return static_cast<Name>(i);
+    if (counters[i].Read() != before[i]) return static_cast<Enum>(i);
   }
   return std::nullopt;
 }
