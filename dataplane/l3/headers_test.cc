@@ -236,12 +236,11 @@ TEST(MulticastTest, GroupsOfAnAddress) {
 
 TEST(EventTest, EveryEventHasANameOfItsOwnAndASentence) {
   std::set<std::string_view> names;
-  for (size_t i = 0; i < static_cast<size_t>(L3Event::kCount); ++i) {
+  for (size_t i = 0; i < kCountOf<L3Event>; ++i) {
     const L3Event event = static_cast<L3Event>(i);
-    EXPECT_TRUE(names.insert(L3EventName(event)).second) << L3EventName(event);
-    EXPECT_EQ(L3EventName(event).find_first_not_of("abcdefghijklmnopqrstuvwxyz_"),
-              std::string_view::npos);
-    EXPECT_EQ(L3EventMeaning(event).back(), '.');
+    EXPECT_TRUE(names.insert(Name(event)).second) << Name(event);
+    EXPECT_EQ(Name(event).find_first_not_of("abcdefghijklmnopqrstuvwxyz_"), std::string_view::npos);
+    EXPECT_EQ(Sentence(event).back(), '.');
   }
   EXPECT_FALSE(IsL3Drop(L3Event::kListenerReportSent));
   EXPECT_TRUE(IsL3Drop(L3Event::kMalformedFrame));

@@ -18,7 +18,6 @@ constexpr uint8_t kRedirectV4 = 5;
 constexpr uint8_t kEchoRequestV4 = 8;
 constexpr uint8_t kTimeExceededV4 = 11;
 constexpr uint8_t kParameterProblemV4 = 12;
-constexpr uint8_t kPortCodeV4 = 3;
 constexpr uint8_t kFragmentationNeededCode = 4;
 
 constexpr uint8_t kUnreachableV6 = 1;
@@ -28,7 +27,6 @@ constexpr uint8_t kFirstInformationalV6 = 128;
 constexpr uint8_t kEchoRequestV6 = 128;
 constexpr uint8_t kEchoReplyV6 = 129;
 constexpr uint8_t kRedirectV6 = 137;
-constexpr uint8_t kPortCodeV6 = 4;
 
 // What every link carries (RFC 791; RFC 8200, section 5).
 constexpr uint16_t kMinMtuV4 = 68;
@@ -88,7 +86,6 @@ std::optional<Quote> ReadQuote(std::span<const uint8_t> quote) {
 Icmp::Icmp(const InterfaceTable& interfaces, FrameSender& sender, const IcmpOptions& options)
     : interfaces_(interfaces),
       sender_(sender),
-      port_unreachable_(options.port_unreachable),
       echo_budget_(options.echo_rate, options.echo_burst, options.secret),
       echo_total_(options.echo_total_rate, options.echo_total_rate, options.secret, 1),
       error_budget_(options.error_rate, options.error_burst, options.secret + 1),
@@ -184,49 +181,29 @@ L3Event Icmp::ReadError(const IpPacket& packet, uint64_t now_ms,
 
 L3Event Icmp::SendTooBig(InterfaceId interface, std::span<const uint8_t> frame, uint16_t mtu,
                          uint64_t now_ms) {
-  return SendError(interface, frame, Error::kTooBig, mtu, now_ms);
-}
-
-L3Event Icmp::SendPortUnreachable(InterfaceId interface, std::span<const uint8_t> frame,
-                                  uint64_t now_ms) {
-  if (!port_unreachable_) return L3Event::kPortUnreachableOff;
-  return SendError(interface, frame, Error::kPortUnreachable, 0, now_ms);
-}
-
-L3Event Icmp::SendError(InterfaceId interface, std::span<const uint8_t> bytes, Error error,
-                        uint16_t mtu, uint64_t now_ms) {
-  const std::optional<EthernetFrame> frame = ParseEthernet(bytes);
-  if (!frame) return L3Event::kMalformedFrame;
+  const std::optional<EthernetFrame> ethernet = ParseEthernet(frame);
+  if (!ethernet) return L3Event::kMalformedFrame;
   IpPacket packet;
-  const L3Event malformed = ParseIp(frame->payload, packet);
+  const L3Event malformed = ParseIp(ethernet->payload, packet);
   if (malformed != L3Event::kNone) return malformed;
-  const L3Event refused = CheckAnswerable(interface, *frame, packet);
+  const L3Event refused = CheckAnswerable(interface, *ethernet, packet);
   if (refused != L3Event::kNone) return refused;
   if (packet.fragment_offset != 0) return L3Event::kFragment;
   if (IsIcmpError(packet)) return L3Event::kErrorAboutError;
-  if (error == Error::kPortUnreachable && packet.protocol != kProtocolUdp) {
-    return L3Event::kUnhandledProtocol;
-  }
   if (!error_budget_.Spend(packet.source, 1, now_ms) || !error_total_.Spend({}, 1, now_ms)) {
     return L3Event::kRateLimited;
   }
 
   const bool v4 = packet.source.is_v4();
-  const bool too_big = error == Error::kTooBig;
   std::array<uint8_t, kIcmpHeaderSize> head = {};
-  if (v4) {
-    head[0] = kUnreachableV4;
-    head[1] = too_big ? kFragmentationNeededCode : kPortCodeV4;
-  } else {
-    head[0] = too_big ? kPacketTooBig : kUnreachableV6;
-    head[1] = too_big ? 0 : kPortCodeV6;
-  }
-  if (too_big) StoreBe32(&head[4], std::max(mtu, v4 ? kMinMtuV4 : kMinMtuV6));
+  head[0] = v4 ? kUnreachableV4 : kPacketTooBig;
+  head[1] = v4 ? kFragmentationNeededCode : 0;
+  StoreBe32(&head[4], std::max(mtu, v4 ? kMinMtuV4 : kMinMtuV6));
   const size_t room =
       (v4 ? kMaxErrorV4 : kMaxErrorV6) - IpHeaderSize(packet.source.family()) - head.size();
-  Answer(interface, frame->source, packet, head,
+  Answer(interface, ethernet->source, packet, head,
          packet.datagram.first(std::min(packet.datagram.size(), room)));
-  return too_big ? L3Event::kTooBigSent : L3Event::kPortUnreachableSent;
+  return L3Event::kTooBigSent;
 }
 
 void Icmp::Answer(InterfaceId interface_id, const MacAddress& to, const IpPacket& packet,

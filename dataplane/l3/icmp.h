@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ICMP (RFC 792, RFC 1122) and ICMPv6 (RFC 4443) for the relay's own addresses: echo replies,
-// errors about packets that can't be relayed, and what errors from the network say about relayed
-// traffic.
+// errors about packets that are too big to be relayed, and what errors from the network say about
+// relayed traffic.
 //
 // Every answer goes back to the station that sent the frame, so none needs a next hop, and every
 // one is rate-limited for each source prefix and over all. Control thread only.
@@ -42,7 +42,6 @@ struct IcmpOptions {
   uint32_t error_total_rate = 1'000;
   uint32_t report_rate = 100;  // errors received
   uint32_t report_burst = 200;
-  bool port_unreachable = true;
   uint64_t secret = 0;  // random: keys the budgets and the IP ids
 };
 
@@ -61,18 +60,11 @@ class Icmp {
   // family demands of every link (68, 1280).
   L3Event SendTooBig(InterfaceId interface, std::span<const uint8_t> frame, uint16_t mtu,
                      uint64_t now_ms);
-  // Tells the sender of `frame` that nothing listens on the port.
-  L3Event SendPortUnreachable(InterfaceId interface, std::span<const uint8_t> frame,
-                              uint64_t now_ms);
 
  private:
-  enum class Error : uint8_t { kTooBig, kPortUnreachable };
-
   L3Event AnswerEcho(InterfaceId interface, const EthernetFrame& frame, const IpPacket& packet,
                      uint64_t now_ms);
   L3Event ReadError(const IpPacket& packet, uint64_t now_ms, std::optional<IcmpReport>& report);
-  L3Event SendError(InterfaceId interface, std::span<const uint8_t> bytes, Error error,
-                    uint16_t mtu, uint64_t now_ms);
   // Sends a message made of `head` and `body` in answer to `packet`, which came from station `to`.
   void Answer(InterfaceId interface, const MacAddress& to, const IpPacket& packet,
               std::span<const uint8_t> head, std::span<const uint8_t> body);
@@ -83,7 +75,6 @@ class Icmp {
 
   const InterfaceTable& interfaces_;
   FrameSender& sender_;
-  const bool port_unreachable_;
   SourceBudget echo_budget_;
   SourceBudget echo_total_;
   SourceBudget error_budget_;

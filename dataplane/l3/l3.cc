@@ -25,11 +25,6 @@ L3Event L3::PacketTooBig(InterfaceId interface, std::span<const uint8_t> frame, 
   return Count(icmp_.SendTooBig(interface, frame, mtu, now_ms));
 }
 
-L3Event L3::PortUnreachable(InterfaceId interface, std::span<const uint8_t> frame,
-                            uint64_t now_ms) {
-  return Count(icmp_.SendPortUnreachable(interface, frame, now_ms));
-}
-
 L3Event L3::Count(L3Event event) {
   ++counters_[static_cast<size_t>(event)];
   return event;

@@ -36,11 +36,11 @@ class L3 {
   // else is counted and dropped. Ethernet padding behind the packet is ignored.
   L3Event Handle(InterfaceId interface, std::span<const uint8_t> frame, uint64_t now_ms);
 
-  // Errors about a frame as it was received; see Icmp. They answer nothing that must not be
-  // answered (RFC 1122, section 3.2.2; RFC 4443, section 2.4), so call them for any packet.
+  // Reports that a frame, as it was received, is too big (Icmp::SendTooBig). Answers nothing that
+  // must not be answered (RFC 1122, section 3.2.2; RFC 4443, section 2.4), so call it for any
+  // packet.
   L3Event PacketTooBig(InterfaceId interface, std::span<const uint8_t> frame, uint16_t mtu,
                        uint64_t now_ms);
-  L3Event PortUnreachable(InterfaceId interface, std::span<const uint8_t> frame, uint64_t now_ms);
 
   // Calls Neighbors::Tick().
   void Tick(uint64_t now_ms, uint32_t budget = 256) { neighbors_.Tick(now_ms, budget); }

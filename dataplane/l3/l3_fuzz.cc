@@ -70,10 +70,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         l3.Handle(interface, frame, now_ms);
         break;
       case 2:
-        l3.PacketTooBig(interface, frame, frame_size, now_ms);
-        break;
       case 3:
-        l3.PortUnreachable(interface, frame, now_ms);
+        l3.PacketTooBig(interface, frame, frame_size, now_ms);
         break;
       case 4:
         // What is held is the relay's own frame: only its size is the fuzzer's.

@@ -314,14 +314,11 @@ TEST_F(L3Test, TooBigNeverAsksForLessThanEveryLinkCarries) {
   }
 }
 
-TEST_F(L3Test, PortUnreachableQuotesTheWholeOfASmallPacket) {
+TEST_F(L3Test, TooBigQuotesTheWholeOfASmallPacket) {
   for (const Family& f : {kV4, kV6}) {
     const Bytes offender = Udp(f, 20);
-    ASSERT_EQ(l3_.PortUnreachable(0, offender, now_ms_), L3Event::kPortUnreachableSent);
+    ASSERT_EQ(l3_.PacketTooBig(0, offender, 1280, now_ms_), L3Event::kTooBigSent);
     const Answer answer = Sent();
-    EXPECT_EQ(answer.packet.payload[0], f.port_unreachable_type);
-    EXPECT_EQ(answer.packet.payload[1], f.port_unreachable_code);
-    EXPECT_EQ(LoadBe32(&answer.packet.payload[4]), 0u);
     EXPECT_EQ(Bytes(answer.packet.payload.begin() + 8, answer.packet.payload.end()),
               Bytes(offender.begin() + 14, offender.end()));
   }
@@ -350,9 +347,9 @@ TEST_F(L3Test, NoErrorIsSentAboutAnError) {
 TEST_F(L3Test, NoErrorIsSentAboutGroupsMartiansOrLaterFragments) {
   const auto refuse = [this](const char* source, const char* destination,
                              const MacAddress& to = kRelayMac) {
-    return l3_.PortUnreachable(
+    return l3_.PacketTooBig(
         0, Frame(Ip(source), Ip(destination), 17, UdpOf(Ip(source), 1, Ip(destination), 2, {}), to),
-        now_ms_);
+        1280, now_ms_);
   };
   EXPECT_EQ(refuse("192.0.2.77", "192.0.2.255"), L3Event::kBroadcastRefused);
   EXPECT_EQ(refuse("192.0.2.77", "192.0.2.10", MacAddress::Broadcast()),
@@ -369,12 +366,10 @@ TEST_F(L3Test, NoErrorIsSentAboutGroupsMartiansOrLaterFragments) {
   first[14 + 6] = 0x20;
   testing::FixIpv4Checksum(first);
   EXPECT_EQ(l3_.PacketTooBig(0, first, 1280, now_ms_), L3Event::kTooBigSent);
-  EXPECT_EQ(l3_.PortUnreachable(0, Frame(kV4.peer, kV4.relay, 6, Bytes(20)), now_ms_),
-            L3Event::kUnhandledProtocol);
   const Bytes whole = Udp(kV4);
   for (size_t size = 0; size < whole.size(); ++size) {
     EXPECT_TRUE(
-        IsL3Drop(l3_.PortUnreachable(0, Bytes(whole.begin(), whole.begin() + size), now_ms_)));
+        IsL3Drop(l3_.PacketTooBig(0, Bytes(whole.begin(), whole.begin() + size), 1280, now_ms_)));
   }
   EXPECT_THAT(sender_.sent, SizeIs(1));
 }
@@ -463,8 +458,7 @@ class L3RateTest : public L3Test {
                          .error_burst = 3,
                          .error_total_rate = 100,
                          .report_rate = 10,
-                         .report_burst = 4,
-                         .port_unreachable = false}}) {}
+                         .report_burst = 4}}) {}
 
   L3Event EchoFrom(const IpAddress& source) {
     return Handle(Frame(source, kV4.relay, 1, IcmpOf(source, kV4.relay, 8, 0, 0, {})));
@@ -497,11 +491,6 @@ TEST_F(L3RateTest, ErrorsAreLimitedBothWays) {
     reported += Handle(Error(kV6, 1, 4, 0, Quote(kV6))) == L3Event::kErrorReported;
   }
   EXPECT_EQ(reported, 4);
-}
-
-TEST_F(L3RateTest, PortUnreachableCanBeSwitchedOff) {
-  EXPECT_EQ(l3_.PortUnreachable(0, Udp(kV4), now_ms_), L3Event::kPortUnreachableOff);
-  EXPECT_THAT(sender_.sent, IsEmpty());
 }
 
 // 200,000 random mutations of valid frames: every one comes to a named end, and whatever is sent is

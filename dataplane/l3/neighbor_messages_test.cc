@@ -165,7 +165,7 @@ TEST_F(NeighborMessagesTest, EveryMalformedNeighborMessageIsRefused) {
       return HandleNd(kPeerMac, source, destination,
                       testing::IcmpOf(source, destination, type, code, 0, with_body), hop_limit);
     };
-    EXPECT_LT(handle(body), L3Event::kFirstDrop);
+    EXPECT_FALSE(IsL3Drop(handle(body)));
     sender_.Take();
     for (size_t size = 0; size < body.size(); ++size) {
       if (size == 16) continue;  // without option: valid
@@ -191,7 +191,7 @@ TEST_F(NeighborMessagesTest, EveryMalformedNeighborMessageIsRefused) {
     EXPECT_EQ(handle(bad), L3Event::kMalformedNeighborMessage);
     bad = body;
     bad.insert(bad.end(), {14, 1, 0, 0, 0, 0, 0, 0});  // an unknown option is ignored
-    EXPECT_LT(handle(bad), L3Event::kFirstDrop);
+    EXPECT_FALSE(IsL3Drop(handle(bad)));
     sender_.Take();
     Bytes message = testing::IcmpOf(source, destination, type, 0, 0, body);
     message[2] ^= 1;

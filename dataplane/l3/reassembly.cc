@@ -22,50 +22,7 @@ IpAddress PrefixOf(const IpAddress& source) {
   return IpPrefix(source, source.is_v4() ? 24 : 56).address();
 }
 
-struct Row {
-  ReassemblyOutcome outcome;
-  std::string_view name;
-  std::string_view meaning;
-};
-constexpr Row kTable[] = {
-    {ReassemblyOutcome::kPending, "pending", "The fragment waits for the rest of its datagram."},
-    {ReassemblyOutcome::kDuplicate, "duplicate", "A duplicate fragment."},
-    {ReassemblyOutcome::kComplete, "complete", "A datagram was reassembled and handled."},
-    {ReassemblyOutcome::kMalformed, "malformed",
-     "The fragment's length or offset is wrong; capture the traffic to find the sender."},
-    {ReassemblyOutcome::kNotUdp, "not_udp",
-     "Not UDP; the relay reassembles only UDP. Harmless unless the rate is high."},
-    {ReassemblyOutcome::kOverlap, "overlap",
-     "Fragments of one datagram overlap, which only attacks do; the datagram was dropped (RFC "
-     "5722)."},
-    {ReassemblyOutcome::kTooManyFragments, "too_many_fragments",
-     "The datagram has too many fragments; look for a very small MTU on the path."},
-    {ReassemblyOutcome::kTooLong, "too_long",
-     "The datagram would be larger than a packet buffer; the client should send smaller ones."},
-    {ReassemblyOutcome::kRateLimited, "rate_limited",
-     "The source prefix exceeded the rate of fragments; make its clients send media packets "
-     "smaller than the path MTU."},
-    {ReassemblyOutcome::kSourceFull, "source_full",
-     "The source prefix has too many incomplete datagrams; its fragments get lost, or it is "
-     "flooding."},
-};
-constexpr bool TableIsInOrder() {
-  for (size_t i = 0; i < std::size(kTable); ++i) {
-    if (static_cast<size_t>(kTable[i].outcome) != i) return false;
-  }
-  return std::size(kTable) == static_cast<size_t>(ReassemblyOutcome::kCount);
-}
-static_assert(TableIsInOrder(), "every ReassemblyOutcome needs its row, in the order of the enum");
-
 }  // namespace
-
-std::string_view ReassemblyOutcomeName(ReassemblyOutcome outcome) {
-  return kTable[static_cast<size_t>(outcome)].name;
-}
-
-std::string_view ReassemblyOutcomeMeaning(ReassemblyOutcome outcome) {
-  return kTable[static_cast<size_t>(outcome)].meaning;
-}
 
 Reassembler::Reassembler(const ReassemblyOptions& options)
     : options_([&options] {

@@ -14,34 +14,17 @@
 #include <array>
 #include <cstdint>
 #include <span>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "dataplane/l3/interface.h"
+#include "dataplane/l3/reassembly_outcome.h"
 #include "relay/base/ip_address.h"
 #include "relay/base/source_budget.h"
 
 namespace sotto::dataplane {
-
-enum class ReassemblyOutcome : uint8_t {
-  kPending,    // kept; more fragments are needed
-  kDuplicate,  // a fragment that had come before
-  kComplete,
-  // Dropped.
-  kMalformed,         // the headers lie, or a fragment has a length that none can have
-  kNotUdp,            // the relay takes no other protocol in fragments
-  kOverlap,           // fragments contradict each other
-  kTooManyFragments,  // more than max_fragments make up the datagram
-  kTooLong,           // the whole would exceed max_packet
-  kRateLimited,       // too many fragments a second from the source prefix
-  kSourceFull,        // too many incomplete datagrams from the source prefix
-  kCount,
-};
-std::string_view ReassemblyOutcomeName(ReassemblyOutcome outcome);
-std::string_view ReassemblyOutcomeMeaning(ReassemblyOutcome outcome);
 
 struct ReassemblyOptions {
   uint32_t max_datagrams = 1024;           // incomplete at a time; each takes max_packet bytes
@@ -55,7 +38,7 @@ struct ReassemblyOptions {
 };
 
 struct ReassemblyCounters {
-  std::array<uint64_t, static_cast<size_t>(ReassemblyOutcome::kCount)> outcomes = {};  // fragments
+  std::array<uint64_t, kCountOf<ReassemblyOutcome>> outcomes = {};  // fragments
   uint64_t timed_out = 0;  // datagrams whose fragments didn't all come in time
   uint64_t given_up = 0;   // datagrams that made room for newer ones
 };

@@ -408,8 +408,8 @@ TEST(ReassemblyOutcomeTest, EachHasANameOfItsOwnAndASentence) {
   std::set<std::string_view> names;
   for (size_t i = 0; i < static_cast<size_t>(Outcome::kCount); ++i) {
     const Outcome outcome = static_cast<Outcome>(i);
-    EXPECT_TRUE(names.insert(ReassemblyOutcomeName(outcome)).second);
-    EXPECT_EQ(ReassemblyOutcomeMeaning(outcome).back(), '.');
+    EXPECT_TRUE(names.insert(Name(outcome)).second);
+    EXPECT_EQ(Sentence(outcome).back(), '.');
   }
 }
 

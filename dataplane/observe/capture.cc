@@ -96,7 +96,7 @@ void CaptureSession::Append(const CaptureRing::Slot& slot, std::string& out) con
   if (port == ports.end()) return;
   const bool dropped = slot.drop != CaptureRing::Slot::kNotDropped;
   const std::string comment =
-      dropped ? fmt::format("dropped: {}", DropReasonName(static_cast<DropReason>(slot.drop))) : "";
+      dropped ? fmt::format("dropped: {}", Name(static_cast<DropReason>(slot.drop))) : "";
   // A burst may have come just before the clocks were compared.
   const auto ticks = static_cast<int64_t>(slot.tick - start_.tick);
   const uint64_t unix_ns = ticks >= 0

@@ -2,13 +2,13 @@
 #include "dataplane/observe/explain.h"
 
 #include <fmt/format.h>
-#include <openssl/rand.h>
 #include <rte_mbuf.h>
 
 #include <algorithm>
 #include <memory>
 
 #include "dataplane/observe/explain_steps.h"
+#include "relay/base/random.h"
 
 namespace sotto::dataplane {
 namespace {
@@ -24,7 +24,7 @@ ForwarderOptions Unlimited() {
   ForwarderOptions options;
   options.budgets = {kEnough, kEnough, kEnough, kEnough};
   options.spend_rates = false;
-  RAND_bytes(options.random_key.data(), static_cast<int>(options.random_key.size()));
+  Random().Fill(options.random_key);
   return options;
 }
 
@@ -51,11 +51,11 @@ std::array<uint64_t, kSize> Read(const std::array<Counter, kSize>& counters) {
 }
 
 // The name of the counter that has counted since.
-template <typename Name, size_t kSize>
-std::optional<Name> Counted(const std::array<Counter, kSize>& counters,
+template <typename Enum, size_t kSize>
+std::optional<Enum> Counted(const std::array<Counter, kSize>& counters,
                             const std::array<uint64_t, kSize>& before) {
   for (size_t i = 0; i < kSize; ++i) {
-    if (counters[i].Read() != before[i]) return static_cast<Name>(i);
+    if (counters[i].Read() != before[i]) return static_cast<Enum>(i);
   }
   return std::nullopt;
 }

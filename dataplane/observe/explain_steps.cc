@@ -477,7 +477,7 @@ void Narrator::Verdict() {
   std::string text;
   switch (out_.verdict) {
     case Explanation::Verdict::kForward:
-      text = fmt::format("Sent on {}, counted as {}.", out_.port, PacketPathName(*out_.path));
+      text = fmt::format("Sent on {}, counted as {}.", out_.port, dataplane::Name(*out_.path));
       break;
     case Explanation::Verdict::kAnswer:
       text = fmt::format("Answered on {}.", out_.port);
@@ -486,8 +486,8 @@ void Narrator::Verdict() {
       text = "Handed to control.";
       break;
     case Explanation::Verdict::kDrop:
-      text = fmt::format("Dropped as {}. {}", DropReasonName(*out_.drop_reason),
-                         DropReasonSentence(*out_.drop_reason));
+      text = fmt::format("Dropped as {}. {}", dataplane::Name(*out_.drop_reason),
+                         Sentence(*out_.drop_reason));
       break;
   }
   Add("verdict", text);

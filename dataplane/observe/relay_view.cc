@@ -11,14 +11,14 @@ PacketSums SumOf(const RelayView& relay) {
     sums.rx_bytes += counters.rx_bytes.Read();
     sums.tx_packets += counters.tx_packets.Read();
     sums.tx_bytes += counters.tx_bytes.Read();
-    for (size_t i = 0; i < kPacketPathCount; ++i) sums.paths[i] += counters.paths[i].Read();
-    for (size_t i = 0; i < kDropReasonCount; ++i) sums.drops[i] += counters.drops[i].Read();
+    for (size_t i = 0; i < kCountOf<PacketPath>; ++i) sums.paths[i] += counters.paths[i].Read();
+    for (size_t i = 0; i < kCountOf<DropReason>; ++i) sums.drops[i] += counters.drops[i].Read();
     for (size_t i = 0; i < LatencyHistogram::kBuckets; ++i) {
       sums.latency[i] += counters.latency.Packets(i);
     }
     sums.latency_ns += counters.latency.sum_ns();
   }
-  for (size_t i = 0; i < kDropReasonCount; ++i) {
+  for (size_t i = 0; i < kCountOf<DropReason>; ++i) {
     sums.drops[i] += relay.control_counters().drops[i].Read();
   }
   return sums;

@@ -85,8 +85,8 @@ struct PacketSums {
   uint64_t rx_bytes = 0;
   uint64_t tx_packets = 0;
   uint64_t tx_bytes = 0;
-  std::array<uint64_t, kPacketPathCount> paths = {};
-  std::array<uint64_t, kDropReasonCount> drops = {};
+  std::array<uint64_t, kCountOf<PacketPath>> paths = {};
+  std::array<uint64_t, kCountOf<DropReason>> drops = {};
   std::array<uint64_t, LatencyHistogram::kBuckets> latency = {};
   uint64_t latency_ns = 0;
 };

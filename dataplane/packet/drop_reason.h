@@ -4,8 +4,7 @@
 // them.
 #pragma once
 
-#include <cstdint>
-#include <string_view>
+#include "relay/base/named_enum.h"
 
 namespace sotto::dataplane {
 
@@ -101,16 +100,7 @@ namespace sotto::dataplane {
   X(kNoBuffer, "no_buffer", "No free packet buffer, or no room in it; raise [dataplane] mbufs.")   \
   X(kTxFull, "tx_full", "The port did not take the packet; the link or the kernel is saturated.")
 
-enum class DropReason : uint8_t {
-#define SOTTO_X(symbol, name, sentence) symbol,
-  SOTTO_DROP_REASONS(SOTTO_X)
-#undef SOTTO_X
-      kCount
-};
-
-constexpr size_t kDropReasonCount = static_cast<size_t>(DropReason::kCount);
-
-std::string_view DropReasonName(DropReason reason);
-std::string_view DropReasonSentence(DropReason reason);
+SOTTO_NAMED_ENUM(DropReason, SOTTO_DROP_REASONS);
+SOTTO_ENUM_SENTENCES(DropReason, SOTTO_DROP_REASONS);
 
 }  // namespace sotto::dataplane

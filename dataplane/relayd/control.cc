@@ -2,7 +2,6 @@
 #include "dataplane/relayd/control.h"
 
 #include <fmt/format.h>
-#include <openssl/rand.h>
 #include <poll.h>
 #include <rte_ether.h>
 #include <rte_launch.h>
@@ -11,11 +10,12 @@
 #include <time.h>
 
 #include <algorithm>
-#include <cstring>
+#include <array>
 
 #include "dataplane/l3/reassembly_mbuf.h"
 #include "dataplane/packet/reply.h"
 #include "dataplane/port/wake_fd.h"
+#include "relay/base/random.h"
 #include "relay/daemon/log.h"
 
 namespace sotto::dataplane {
@@ -29,11 +29,11 @@ constexpr size_t kTaskBurst = 64;
 // Slept at most: timers, expiry and reclaiming are looked after this often.
 constexpr int kTickMs = 10;
 
-template <typename T>
-T RandomValue() {
-  T value;
-  RAND_bytes(reinterpret_cast<unsigned char*>(&value), sizeof(value));
-  return value;
+// A key of a Keystream.
+std::array<uint8_t, 16> RandomKey() {
+  std::array<uint8_t, 16> key;
+  Random().Fill(key);
+  return key;
 }
 
 // Sources are spread over the workers in a way that nobody promises: each worker has the whole rate
@@ -49,8 +49,8 @@ ForwarderBudgets BudgetsOf(const relay::LimitOptions& limits, size_t workers) {
 ForwarderOptions ForwarderOptionsFor(const relay::LimitOptions& limits, uint32_t workers) {
   ForwarderOptions options;
   options.budgets = BudgetsOf(limits, workers);
-  options.budget_key = RandomValue<uint64_t>();
-  options.random_key = RandomValue<std::array<uint8_t, 16>>();
+  options.budget_key = Random().U64();
+  options.random_key = RandomKey();
   return options;
 }
 
@@ -98,12 +98,13 @@ Control::Control(const RelaydConfig& config, InterfaceTable interfaces, rte_memp
       pool_(pool),
       next_hops_(kNextHops),
       tasks_(kMaxTasks, [this] { doorbell_.Ring(); }),
-      random_(RandomValue<std::array<uint8_t, 16>>()),
+      random_(RandomKey()),
       answer_(relay::Server::kMaxDatagram + relay::Server::kMaxWrapping) {}
 
 absl::Status Control::Build(const RelaydConfig& config, std::span<const Port> ports) {
+  Random random;
   L3Options l3_options;
-  l3_options.icmp.secret = RandomValue<uint64_t>();
+  l3_options.icmp.secret = random.U64();
   l3_ = std::make_unique<L3>(interfaces_, next_hops_, static_cast<FrameSender&>(*this), l3_options,
                              [this](const IcmpReport& report) { OnIcmpReport(report); });
   const uint32_t workers = config.dataplane.workers;
@@ -117,7 +118,7 @@ absl::Status Control::Build(const RelaydConfig& config, std::span<const Port> po
   server_ = std::make_unique<relay::Server>(config.server, *compiler_);
   ReassemblyOptions reassembly;
   reassembly.max_packet = MaxReassembledPacket(rte_pktmbuf_data_room_size(pool_));
-  reassembly.secret = RandomValue<uint64_t>();
+  reassembly.secret = random.U64();
   reassembler_ = std::make_unique<Reassembler>(reassembly);
 
   std::vector<uint16_t> port_ids;

@@ -170,18 +170,16 @@ absl::StatusOr<AdminServerOptions> AdminOptionsOf(const RelaydConfig& config) {
 
 // What the relay did, for whoever looks at why it ended.
 void LogSummary(const PacketSums& sums, const relay::ServerCounters& counters) {
-  for (size_t i = 0; i < kPacketPathCount; ++i) {
+  for (size_t i = 0; i < kCountOf<PacketPath>; ++i) {
     if (sums.paths[i] == 0) continue;
     Log(LogLevel::kInfo, "Packets forwarded or handled.",
-        {{"path", PacketPathName(static_cast<PacketPath>(i))}, {"packets", sums.paths[i]}});
+        {{"path", Name(static_cast<PacketPath>(i))}, {"packets", sums.paths[i]}});
   }
-  for (size_t i = 0; i < kDropReasonCount; ++i) {
+  for (size_t i = 0; i < kCountOf<DropReason>; ++i) {
     if (sums.drops[i] == 0) continue;
     const DropReason reason = static_cast<DropReason>(i);
     Log(LogLevel::kInfo, "Packets dropped.",
-        {{"reason", DropReasonName(reason)},
-         {"packets", sums.drops[i]},
-         {"meaning", DropReasonSentence(reason)}});
+        {{"reason", Name(reason)}, {"packets", sums.drops[i]}, {"meaning", Sentence(reason)}});
   }
   Log(LogLevel::kInfo, "TURN requests served.",
       {{"requests", counters.requests},

@@ -99,9 +99,7 @@ class RecordTable {
     if (matches == 0) return false;
     const uint32_t number = bucket.records[Slot(matches)].load(std::memory_order_relaxed);
     if (number == 0) return false;
-    const char* record = reinterpret_cast<const char*>(&records_[number - 1]);
-    rte_prefetch0(record);
-    if constexpr (Record::kHotLines > 1) rte_prefetch0(record + 64);
+    rte_prefetch0(&records_[number - 1]);
     return true;
   }
   // Null if there is none. Holds until the reader's next quiescent state.

@@ -19,7 +19,6 @@ constexpr HashSecret kSecret = {0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9, 0x94d049
 
 struct alignas(64) TestRecord {
   using Key = ClientKey;
-  static constexpr int kHotLines = 1;
   ClientKey key;
   uint64_t value = 0;
 };

@@ -61,16 +61,15 @@ class AtomicCallSide {
   std::atomic<uint64_t> word_ = 0;  // control writes, workers read
 };
 
-// Each record begins with its key. `kHotLines` cache lines of it are read for a packet. Records are
-// chained to each other for control by number (RecordTable::NumberOf; 0: none), so that it needs no
-// memory of its own for them.
+// Each record is one cache line and begins with its key. Records are chained to each other for
+// control by number (RecordTable::NumberOf; 0: none), so that it needs no memory of its own for
+// them.
 using RecordNumber = uint32_t;
 
 // A leg: how to reach its client, and what it relays for. Headers for its client are derived from
 // the key: from the listening address, to the key's.
 struct alignas(64) LegRecord {
   using Key = ClientKey;
-  static constexpr int kHotLines = 1;
 
   ClientKey key;                     // its rider: the relayed IPv4 address's port; 0: none
   std::atomic<CoarseTime> ends = 0;  // control writes, workers read
@@ -121,7 +120,6 @@ class AtomicBoundChannel {
 // ports: a few here, those beyond (`more_channels` of them) in PeerRecords.
 struct alignas(64) PermissionRecord {
   using Key = PeerKey;
-  static constexpr int kHotLines = 1;
   static constexpr size_t kChannels = 3;
 
   PeerKey key;
@@ -137,7 +135,6 @@ static_assert(sizeof(PermissionRecord) == 64);
 // A channel beyond those that its PermissionRecord has room for.
 struct alignas(64) PeerRecord {
   using Key = PeerKey;
-  static constexpr int kHotLines = 1;
 
   PeerKey key;
   AtomicBoundChannel channel;
@@ -147,7 +144,6 @@ static_assert(sizeof(PeerRecord) == 64);
 // A channel as the client's packets find it: a complete way out, in one cache line.
 struct alignas(64) ChannelRecord {
   using Key = ClientKey;
-  static constexpr int kHotLines = 1;
 
   // Its rider: the channel's number on the other leg, if the two are fused; else 0, which is no
   // channel's number.

@@ -8,27 +8,11 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <string_view>
 
 #include "dataplane/packet/drop_reason.h"
+#include "dataplane/worker/packet_path.h"
 
 namespace sotto::dataplane {
-
-// Ways through the dataplane that a packet can take.
-enum class PacketPath : uint8_t {
-  kFused,          // ChannelData, client to client in one rewrite
-  kChannelToPeer,  // ChannelData to a peer outside
-  kChannelToLeg,   // ChannelData to a leg of this relay, the long way
-  kSendToPeer,     // Send indication to a peer outside
-  kSendToLeg,      // Send indication to a leg of this relay
-  kPeerToChannel,  // from a peer outside, as ChannelData
-  kPeerToData,     // from a peer outside, as a Data indication
-  kBinding,        // answered in place
-  kControl,        // handed to control
-  kCount,
-};
-constexpr size_t kPacketPathCount = static_cast<size_t>(PacketPath::kCount);
-std::string_view PacketPathName(PacketPath path);
 
 class Counter {
  public:
@@ -94,8 +78,8 @@ struct alignas(64) WorkerCounters {
   std::array<Counter, kBurstFills> bursts;
   // From the poll that a burst came by until all of it is handed to a port, to control, or dropped.
   LatencyHistogram latency;
-  std::array<Counter, kPacketPathCount> paths;
-  std::array<Counter, kDropReasonCount> drops;
+  std::array<Counter, kCountOf<PacketPath>> paths;
+  std::array<Counter, kCountOf<DropReason>> drops;
 };
 
 }  // namespace sotto::dataplane

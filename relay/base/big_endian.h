@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Integers in network byte order.
-//
-// be16_t and be32_t hold bytes as they are on the wire; they can't be mixed with host integers by
-// accident, have an alignment of one, and so may stand in a struct laid over packet bytes at any
-// offset. Load and Store functions read and write host integers at any address.
+// Integers in network byte order: Load and Store functions read and write host integers at any
+// address.
 #pragma once
 
 #include <bit>
@@ -49,32 +46,5 @@ inline void StoreBe64(uint8_t* p, uint64_t v) {
   v = ByteSwap(v);
   std::memcpy(p, &v, sizeof(v));
 }
-
-// A 16-bit integer in network byte order, of alignment one.
-class be16_t {
- public:
-  be16_t() = default;
-  explicit be16_t(uint16_t host) { StoreBe16(bytes_, host); }
-  uint16_t value() const { return LoadBe16(bytes_); }
-  bool operator==(const be16_t&) const = default;
-
- private:
-  uint8_t bytes_[2];
-};
-
-// A 32-bit integer in network byte order, of alignment one.
-class be32_t {
- public:
-  be32_t() = default;
-  explicit be32_t(uint32_t host) { StoreBe32(bytes_, host); }
-  uint32_t value() const { return LoadBe32(bytes_); }
-  bool operator==(const be32_t&) const = default;
-
- private:
-  uint8_t bytes_[4];
-};
-
-static_assert(sizeof(be16_t) == 2 && alignof(be16_t) == 1);
-static_assert(sizeof(be32_t) == 4 && alignof(be32_t) == 1);
 
 }  // namespace sotto

@@ -338,12 +338,6 @@ void LogReload(const ConfigChange& change) {
       {{"changed", fmt::format("{}", fmt::join(change.keys.reloadable, ", "))}});
 }
 
-std::vector<std::string> ChangedInitOnlyKeys(const ConfigSchema& schema,
-                                             const ConfigSettings& running,
-                                             const ConfigSettings& wanted) {
-  return CompareConfigs(schema, running, wanted).init_only;
-}
-
 ConfigSettings ReloadedSettings(const ConfigSchema& schema, const ConfigSettings& running,
                                 const ConfigSettings& wanted) {
   ConfigSettings reloaded;

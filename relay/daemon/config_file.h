@@ -73,10 +73,6 @@ void AddKey(std::vector<std::string>& keys, std::string key);
 // For the log: a reload that was refused, or what it brought into force.
 void LogReloadRefused(const absl::Status& status);
 void LogReload(const ConfigChange& change);
-// CompareConfigs().init_only.
-std::vector<std::string> ChangedInitOnlyKeys(const ConfigSchema& schema,
-                                             const ConfigSettings& running,
-                                             const ConfigSettings& wanted);
 // What is in force once `wanted` was reloaded by who runs with `running`.
 ConfigSettings ReloadedSettings(const ConfigSchema& schema, const ConfigSettings& running,
                                 const ConfigSettings& wanted);

@@ -128,11 +128,13 @@ TEST(ConfigReader, KnowsWhatOnlyARestartBringsIntoForce) {
     return config->settings;
   };
   const auto before = settings("[[pet]]\nname = \"a\"\n[house]\nowner = \"x\"\n");
-  EXPECT_THAT(ChangedInitOnlyKeys(Reader().schema(), before,
-                                  settings("[[pet]]\nname = \"a\"\n[house]\nowner = \"y\"\n")),
+  EXPECT_THAT(CompareConfigs(Reader().schema(), before,
+                             settings("[[pet]]\nname = \"a\"\n[house]\nowner = \"y\"\n"))
+                  .init_only,
               IsEmpty());
-  EXPECT_THAT(ChangedInitOnlyKeys(Reader().schema(), before,
-                                  settings("[[pet]]\nname = \"b\"\n[garden.pond]\ndepth = 1\n")),
+  EXPECT_THAT(CompareConfigs(Reader().schema(), before,
+                             settings("[[pet]]\nname = \"b\"\n[garden.pond]\ndepth = 1\n"))
+                  .init_only,
               ElementsAre("[garden.pond] depth", "[pet] name"));
 }
 

@@ -326,10 +326,10 @@ TEST_F(ReconfigureTest, AUserWhoseAllocationFailsHasNoNumber) {
 
 TEST_F(ReconfigureTest, EachRefusalHasACounterANameAndASentence) {
   std::set<std::string_view> names;
-  for (size_t i = 0; i < kRefusalCount; ++i) {
+  for (size_t i = 0; i < kCountOf<Refusal>; ++i) {
     const auto refusal = static_cast<Refusal>(i);
-    EXPECT_TRUE(names.insert(RefusalName(refusal)).second);
-    EXPECT_EQ(RefusalSentence(refusal).back(), '.');
+    EXPECT_TRUE(names.insert(Name(refusal)).second);
+    EXPECT_EQ(Sentence(refusal).back(), '.');
   }
   ServerOptions options = Options();
   options.limits.max_allocations = 1;

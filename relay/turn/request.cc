@@ -11,19 +11,6 @@ namespace {
 
 using enum StunAttributeType;
 
-bool IsServed(StunMethod method) {
-  switch (method) {
-    case StunMethod::kBinding:
-    case StunMethod::kAllocate:
-    case StunMethod::kRefresh:
-    case StunMethod::kCreatePermission:
-    case StunMethod::kChannelBind:
-      return true;
-    default:
-      return false;
-  }
-}
-
 }  // namespace
 
 Outcome Server::Impl::HandleStun(const ClientPath& path, std::span<const uint8_t> datagram,
@@ -38,18 +25,30 @@ Outcome Server::Impl::HandleStun(const ClientPath& path, std::span<const uint8_t
     // A keep-alive (RFC 8489, section 6.3.2): it has done its work by arriving.
     if (message->method() == StunMethod::kBinding) return {};
   }
-  if (message->message_class() != StunClass::kRequest || !IsServed(message->method())) {
-    return Drop(Discard::kUnexpectedClass);
-  }
+  if (message->message_class() != StunClass::kRequest) return Drop(Discard::kUnexpectedClass);
   Request request{.path = path, .message = *message, .now = now, .buffer = buffer, .auth = {}};
-  return HandleRequest(request);
+  switch (message->method()) {
+    case StunMethod::kBinding:
+      return HandleBinding(request);
+    case StunMethod::kAllocate:
+      return HandleAuthenticated(request, &Impl::HandleAllocate);
+    case StunMethod::kRefresh:
+      return HandleAuthenticated(request, &Impl::HandleRefresh);
+    case StunMethod::kCreatePermission:
+      return HandleAuthenticated(request, &Impl::HandleCreatePermission);
+    case StunMethod::kChannelBind:
+      return HandleAuthenticated(request, &Impl::HandleChannelBind);
+    case StunMethod::kSend:
+    case StunMethod::kData:
+      break;  // indications only
+  }
+  // No `default`, so that the compiler names this place when a method is added. The method of a
+  // message may be any of 12 bits; those without a name end here too.
+  return Drop(Discard::kUnexpectedClass);
 }
 
-Outcome Server::Impl::HandleRequest(Request& request) {
+Outcome Server::Impl::HandleAuthenticated(Request& request, RequestHandler handle) {
   ++counters_.requests;
-  const StunMethod method = request.message.method();
-  if (method == StunMethod::kBinding) return HandleBinding(request);
-
   const MonotonicMs now = request.now.monotonic_ms;
   request.leg = FindAllocation(request.path, now);
   std::optional<RunningCredential> running;
@@ -78,16 +77,7 @@ Outcome Server::Impl::HandleRequest(Request& request) {
     deleted.AddU32(kLifetime, 0);
     return Finish(request, deleted);
   }
-  switch (method) {
-    case StunMethod::kAllocate:
-      return HandleAllocate(request);
-    case StunMethod::kRefresh:
-      return HandleRefresh(request);
-    case StunMethod::kCreatePermission:
-      return HandleCreatePermission(request);
-    default:
-      return HandleChannelBind(request);
-  }
+  return (this->*handle)(request);
 }
 
 TransactionCache::Key Server::Impl::TransactionKey(const Request& request) const {
@@ -102,6 +92,7 @@ std::optional<StunError> Server::Impl::CheckOwner(const Request& request) const 
 }
 
 Outcome Server::Impl::HandleBinding(const Request& request) {
+  ++counters_.requests;
   if (const auto rejected = RejectUnknown(request)) return *rejected;
   StunBuilder answer = Answer(request, StunClass::kSuccess);
   answer.AddXorAddress(kXorMappedAddress, request.path.client);

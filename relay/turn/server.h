@@ -22,30 +22,11 @@
 #include "relay/base/clock.h"
 #include "relay/base/ip_address.h"
 #include "relay/forwarding.h"
+#include "relay/turn/discard.h"
 #include "relay/turn/options.h"
 #include "relay/turn/refusal.h"
 
 namespace sotto::relay {
-
-// Why a datagram led to nothing. Each has a name and a sentence in discard.cc.
-enum class Discard : uint8_t {
-  kNone,
-  kMalformed,        // neither STUN nor ChannelData, or not well-formed
-  kUnexpectedClass,  // a response, or an indication that servers don't take
-  kBadFingerprint,
-  kNoAllocation,      // data from a client that has none
-  kNoChannel,         // ChannelData on an unbound channel
-  kNoPermission,      // to or from a peer without one
-  kPeerRefused,       // the peer policy refuses the address
-  kCallNotArmed,      // or not the other leg of the call
-  kAnswerBudget,      // an unauthenticated answer would amplify, and the budget is spent
-  kNoRelayedFamily,   // the peer's family has no relayed address
-  kUnknownAttribute,  // an indication with an attribute that must be understood and isn't
-  kIcmpNotRelayed,    // an ICMP error of a type that clients aren't told of
-  kCount,
-};
-std::string_view DiscardName(Discard discard);
-std::string_view DiscardRemedy(Discard discard);  // one sentence for the operator
 
 // What the caller must do after a datagram: at most one thing.
 struct Outcome {
@@ -115,8 +96,8 @@ struct ServerCounters {
   uint64_t auth_failures = 0;
   uint64_t stale_nonces = 0;
   std::array<uint64_t, 700> error_responses = {};  // by error code
-  std::array<uint64_t, static_cast<size_t>(Discard::kCount)> discards = {};
-  std::array<uint64_t, kRefusalCount> refusals = {};
+  std::array<uint64_t, kCountOf<Discard>> discards = {};
+  std::array<uint64_t, kCountOf<Refusal>> refusals = {};
 };
 
 struct DrainState {

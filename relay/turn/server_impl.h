@@ -111,8 +111,10 @@ class Server::Impl {
   // request.cc
   Outcome HandleStun(const ClientPath& path, std::span<const uint8_t> datagram, const Now& now,
                      std::span<uint8_t> buffer);
-  Outcome HandleRequest(Request& request);
-  Outcome Dispatch(Request& request);
+  // What a method's requests are answered by, once they are authenticated.
+  using RequestHandler = Outcome (Impl::*)(const Request& request);
+  // Answers the request with `handle`, or with why it isn't authenticated.
+  Outcome HandleAuthenticated(Request& request, RequestHandler handle);
   StunBuilder Answer(const Request& request, StunClass message_class) const;
   Outcome Finish(const Request& request, StunBuilder& answer);
   Outcome Reject(const Request& request, StunError error);

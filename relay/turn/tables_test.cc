@@ -91,14 +91,14 @@ TEST(ReservationTable, HoldsAPortUntilItsTokenIsUsedOrItsTimeIsOver) {
 
 TEST(Discard, EachHasANameOfItsOwnAndARemedy) {
   std::set<std::string_view> names;
-  for (size_t i = 0; i < static_cast<size_t>(Discard::kCount); ++i) {
+  for (size_t i = 0; i < kCountOf<Discard>; ++i) {
     const auto discard = static_cast<Discard>(i);
-    EXPECT_TRUE(names.insert(DiscardName(discard)).second) << i;
+    EXPECT_TRUE(names.insert(Name(discard)).second) << i;
     // As a metric's label.
-    EXPECT_FALSE(DiscardName(discard).empty()) << i;
-    EXPECT_EQ(DiscardName(discard).find_first_not_of("abcdefghijklmnopqrstuvwxyz_"),
+    EXPECT_FALSE(Name(discard).empty()) << i;
+    EXPECT_EQ(Name(discard).find_first_not_of("abcdefghijklmnopqrstuvwxyz_"),
               std::string_view::npos);
-    EXPECT_TRUE(DiscardRemedy(discard).ends_with('.')) << DiscardName(discard);
+    EXPECT_TRUE(Sentence(discard).ends_with('.')) << Name(discard);
   }
 }
 

@@ -5,8 +5,7 @@
 // Two rules carry the product, and the exhaustive test (switchboard_search_test.cc) holds the code
 // to them over all orders of messages:
 //   - nothing but an accept by a session of the recipient's that was offered the call connects it
-//   or
-//     arms its relay legs;
+//     or arms its relay legs;
 //   - until then the caller gets the same frames at the same times, whoever the recipient is and
 //     whatever was decided: CallPlaced at once, CallEnded{NO_ANSWER} when the time is out.
 //

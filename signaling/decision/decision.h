@@ -3,10 +3,10 @@
 #pragma once
 
 #include <array>
-#include <cstddef>
 #include <cstdint>
 #include <optional>
 
+#include "signaling/decision/token_result.h"
 #include "signaling/identity/account.h"
 #include "signaling/token/token.h"
 
@@ -23,16 +23,6 @@ struct DecisionRequest {
   AccountId recipient;
   std::optional<Token> token;
 };
-
-// What became of the token that a call was placed with.
-enum class TokenResult : uint8_t {
-  kNone,      // there was none
-  kInvalid,   // no token of this recipient's, or of an epoch that has no key or is over
-  kUnused,    // good, but the call doesn't ring whatever the token
-  kSpent,     // good once: its uses are spent, or it is revoked
-  kAccepted,  // it rings, and has taken a use
-};
-constexpr size_t kTokenResultCount = 5;
 
 struct Decision {
   CallId call = {};

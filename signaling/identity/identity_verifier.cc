@@ -154,13 +154,6 @@ Jwt Decode(const std::string& jwt, const std::string* pem) {
 
 }  // namespace
 
-std::string_view IdentityFaultName(IdentityFault fault) {
-  constexpr std::string_view kNames[kIdentityFaultCount] = {
-      "malformed",     "algorithm", "unknown_key", "expired",
-      "not_yet_valid", "issuer",    "audience",    "account"};
-  return kNames[static_cast<size_t>(fault)];
-}
-
 IdentityFault IdentityVerifier::FaultOf(const absl::Status& refused) {
   const auto payload = refused.GetPayload(kFaultPayload);
   return payload ? static_cast<IdentityFault>((*payload)[0]) : IdentityFault::kMalformed;

@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "signaling/identity/account.h"
+#include "signaling/identity/identity_fault.h"
 
 namespace sotto::signaling {
 
@@ -41,20 +42,6 @@ class IdentityKeys {
   };
   std::vector<Key> keys_;
 };
-
-// What was wrong with an identity; few enough to be a label of a metric.
-enum class IdentityFault : uint8_t {
-  kMalformed,    // no signed JWT of JSON claims, or one with extensions that must be understood
-  kAlgorithm,    // neither ES256 nor RS256
-  kSignature,    // not that of a known key
-  kExpired,      // `exp` is over, or missing
-  kNotYetValid,  // `nbf`
-  kIssuer,
-  kAudience,
-  kAccount,  // `sub` is no account's name
-};
-constexpr size_t kIdentityFaultCount = 8;
-std::string_view IdentityFaultName(IdentityFault fault);
 
 struct IdentityOptions {
   std::string issuer;                  // what `iss` must be; empty: anything

@@ -52,13 +52,6 @@ SessionEnd EndOf(CloseCode code) {
 
 }  // namespace
 
-std::string_view SessionEndName(SessionEnd end) {
-  constexpr std::string_view kNames[kSessionEndCount] = {
-      "goodbye",     "operator", "blocked", "protocol", "identity_expired",
-      "not_resumed", "replaced", "removed", "slow",     "too_many"};
-  return kNames[static_cast<size_t>(end)];
-}
-
 // What a Hello brought, and what the store knows.
 struct Service::Greeting {
   ConnectionId connection = 0;

@@ -24,6 +24,7 @@
 #include "signaling/decision/store_client.h"
 #include "signaling/identity/identity_verifier.h"
 #include "signaling/relay_client/relay_fleet.h"
+#include "signaling/service/session_end.h"
 #include "signaling/session/session_table.h"
 
 namespace sotto::signaling {
@@ -41,22 +42,6 @@ enum class CloseCode : uint16_t {
   kSlow = 4413,
   kTooMany = 4429,
 };
-
-// Why a session ended for good, for the operator.
-enum class SessionEnd : uint8_t {
-  kGoodbye,
-  kOperator,
-  kBlocked,
-  kProtocol,
-  kIdentity,  // it has expired
-  kNotResumed,
-  kReplaced,
-  kRemoved,
-  kSlow,
-  kTooMany,
-};
-constexpr size_t kSessionEndCount = 10;
-std::string_view SessionEndName(SessionEnd end);
 
 constexpr size_t kMaxMessageSize = 24 * 1024;  // of a client's WebSocket message
 
@@ -149,15 +134,15 @@ class Service final : private CallEffects {
     uint64_t sessions_opened = 0;
     uint64_t sessions_resumed = 0;
     uint64_t identities_refused = 0;
-    std::array<uint64_t, kIdentityFaultCount> identity_faults = {};  // sum: identities_refused
+    std::array<uint64_t, kCountOf<IdentityFault>> identity_faults = {};  // sum: identities_refused
     uint64_t blocked_refused = 0;  // sign-ins of accounts that the operator blocks
     uint64_t full_refused = 0;     // sign-ins beyond the bounds on devices and sessions
-    std::array<uint64_t, kSessionEndCount> sessions_ended = {};  // by SessionEnd
+    std::array<uint64_t, kCountOf<SessionEnd>> sessions_ended = {};  // by SessionEnd
     uint64_t protocol_errors = 0;
     uint64_t store_refusals = 0;  // requests that the store's queue had no room for
     uint64_t store_failures = 0;  // requests and decisions that the store has failed
-    std::array<uint64_t, kTokenResultCount> tokens = {};  // of decisions, by TokenResult
-    uint64_t notices_sent = 0;                            // those that were sent again included
+    std::array<uint64_t, kCountOf<TokenResult>> tokens = {};  // of decisions, by TokenResult
+    uint64_t notices_sent = 0;                                // those that were sent again included
     // At the moment:
     uint32_t connections = 0;
     uint32_t sessions = 0;

@@ -46,13 +46,13 @@ struct Handled {
 Handled Handle(Scene& scene, const PortAndHex& in) {
   scene.Receive(in, false);
   Handled handled{.drops = {}, .paths = {}, .sent = scene.Sent(), .punts = scene.Punts()};
-  for (size_t i = 0; i < kDropReasonCount; ++i) {
+  for (size_t i = 0; i < kCountOf<DropReason>; ++i) {
     if (scene.counters().drops[i].Read() == 0) continue;
-    handled.drops.emplace(DropReasonName(static_cast<DropReason>(i)));
+    handled.drops.emplace(Name(static_cast<DropReason>(i)));
   }
-  for (size_t i = 0; i < kPacketPathCount; ++i) {
+  for (size_t i = 0; i < kCountOf<PacketPath>; ++i) {
     if (scene.counters().paths[i].Read() == 0) continue;
-    handled.paths.emplace(PacketPathName(static_cast<PacketPath>(i)));
+    handled.paths.emplace(Name(static_cast<PacketPath>(i)));
   }
   return handled;
 }
@@ -72,8 +72,7 @@ void ExpectSame(const Explanation& explained, const Handled& handled, const Fixt
   switch (explained.verdict) {
     case Verdict::kDrop:
       ASSERT_TRUE(explained.drop_reason.has_value());
-      EXPECT_THAT(handled.drops,
-                  testing::ElementsAre(std::string(DropReasonName(*explained.drop_reason))));
+      EXPECT_THAT(handled.drops, testing::ElementsAre(std::string(Name(*explained.drop_reason))));
       EXPECT_EQ(explained.path, std::nullopt);
       break;
     case Verdict::kControl:
@@ -94,7 +93,7 @@ void ExpectSame(const Explanation& explained, const Handled& handled, const Fixt
     }
   }
   if (explained.path) {
-    EXPECT_THAT(handled.paths, testing::ElementsAre(std::string(PacketPathName(*explained.path))));
+    EXPECT_THAT(handled.paths, testing::ElementsAre(std::string(Name(*explained.path))));
   }
 }
 
@@ -152,7 +151,7 @@ void ExpectSteps(const Explanation& explained) {
   } else if (explained.verdict == Verdict::kDrop) {
     EXPECT_EQ(reached, StepOf(*explained.drop_reason));
     EXPECT_THAT(explained.steps.back().text,
-                HasSubstr(std::string(DropReasonSentence(*explained.drop_reason))));
+                HasSubstr(std::string(Sentence(*explained.drop_reason))));
   }
 }
 
@@ -195,8 +194,8 @@ TEST(ExplainTest, EveryPacketIsExplainedAsItIsHandled) {
     ExpectSame(*explained, Handle(scene, in), fixture);
     std::string verdict =
         explained->verdict == Verdict::kForward || explained->verdict == Verdict::kAnswer
-            ? "forward " + std::string(PacketPathName(*explained->path))
-        : explained->drop_reason ? "drop " + std::string(DropReasonName(*explained->drop_reason))
+            ? "forward " + std::string(Name(*explained->path))
+        : explained->drop_reason ? "drop " + std::string(Name(*explained->drop_reason))
                                  : "control";
     shown.insert(verdict);
     const std::string& expected = fixture.at("verdict");
@@ -211,14 +210,14 @@ TEST(ExplainTest, EveryPacketIsExplainedAsItIsHandled) {
     }
     if (HasFailure()) return;
   }
-  for (size_t i = 0; i < kDropReasonCount; ++i) {
-    const std::string name = "drop " + std::string(DropReasonName(static_cast<DropReason>(i)));
+  for (size_t i = 0; i < kCountOf<DropReason>; ++i) {
+    const std::string name = "drop " + std::string(Name(static_cast<DropReason>(i)));
     if (IsOfLoad(name) || name == "drop fragment_refused") continue;  // that one is control's
     EXPECT_TRUE(shown.contains(name)) << name;
   }
-  for (size_t i = 0; i < kPacketPathCount; ++i) {
+  for (size_t i = 0; i < kCountOf<PacketPath>; ++i) {
     if (static_cast<PacketPath>(i) == PacketPath::kControl) continue;
-    const std::string name = "forward " + std::string(PacketPathName(static_cast<PacketPath>(i)));
+    const std::string name = "forward " + std::string(Name(static_cast<PacketPath>(i)));
     EXPECT_TRUE(shown.contains(name)) << name;
   }
 }
@@ -315,9 +314,9 @@ TEST(ExplainTest, RatesAreLookedAtAndNotSpent) {
       const Explanation refused = ask();
       ASSERT_EQ(refused.verdict, Verdict::kDrop);
       EXPECT_EQ(Handle(scene, in).drops,
-                std::set<std::string>{std::string(DropReasonName(*refused.drop_reason))});
+                std::set<std::string>{std::string(Name(*refused.drop_reason))});
       ExpectSteps(refused);
-      shown.emplace(DropReasonName(*refused.drop_reason));
+      shown.emplace(Name(*refused.drop_reason));
     }
   }
   EXPECT_THAT(shown, testing::ElementsAre("allocation_rate", "user_rate"));

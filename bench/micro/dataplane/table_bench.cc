@@ -30,7 +30,6 @@ constexpr uint32_t kBurst = 32;
 // As large as a channel's record, with a value in its first line.
 struct alignas(64) BenchRecord {
   using Key = ClientKey;
-  static constexpr int kHotLines = 1;
   ClientKey key;
   uint32_t value = 0;
   uint8_t rest[96] = {};

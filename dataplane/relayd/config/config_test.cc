@@ -422,7 +422,7 @@ TEST(Config, KnowsWhatOnlyARestartBringsIntoForce) {
   const auto changed = [&](std::string_view from, std::string_view to) {
     const auto wanted = ParseConfig(With(from, to), "c.toml");
     EXPECT_TRUE(wanted.ok()) << wanted.status();
-    return ChangedInitOnlyKeys(RelaydConfigSchema(), running->settings, wanted->settings);
+    return CompareConfigs(RelaydConfigSchema(), running->settings, wanted->settings).init_only;
   };
   EXPECT_THAT(changed("# or \"busy\"", "# comments don't count"), IsEmpty());
   EXPECT_THAT(changed("level = \"info\"", "level = \"debug\""), IsEmpty());

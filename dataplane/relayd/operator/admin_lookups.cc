@@ -35,13 +35,12 @@ void FillPackets(const PacketSums& sums, api::Counters& out) {
   out.set_rx_bytes(sums.rx_bytes);
   out.set_tx_packets(sums.tx_packets);
   out.set_tx_bytes(sums.tx_bytes);
-  for (size_t i = 0; i < kPacketPathCount; ++i) {
-    AddCount(PacketPathName(static_cast<PacketPath>(i)), sums.paths[i], "", *out.mutable_paths());
+  for (size_t i = 0; i < kCountOf<PacketPath>; ++i) {
+    AddCount(Name(static_cast<PacketPath>(i)), sums.paths[i], "", *out.mutable_paths());
   }
-  for (size_t i = 0; i < kDropReasonCount; ++i) {
+  for (size_t i = 0; i < kCountOf<DropReason>; ++i) {
     const auto reason = static_cast<DropReason>(i);
-    AddCount(DropReasonName(reason), sums.drops[i], DropReasonSentence(reason),
-             *out.mutable_drops());
+    AddCount(Name(reason), sums.drops[i], Sentence(reason), *out.mutable_drops());
   }
   for (size_t i = 0; i < LatencyHistogram::kBuckets; ++i) {
     api::LatencyBucket& bucket = *out.add_latency();
@@ -53,13 +52,11 @@ void FillPackets(const PacketSums& sums, api::Counters& out) {
 void FillTurn(const relay::ServerCounters& counters, api::Counters& out) {
   for (size_t i = 1; i < counters.discards.size(); ++i) {
     const auto discard = static_cast<relay::Discard>(i);
-    AddCount(relay::DiscardName(discard), counters.discards[i], relay::DiscardRemedy(discard),
-             *out.mutable_discards());
+    AddCount(Name(discard), counters.discards[i], Sentence(discard), *out.mutable_discards());
   }
-  for (size_t i = 0; i < relay::kRefusalCount; ++i) {
+  for (size_t i = 0; i < kCountOf<relay::Refusal>; ++i) {
     const auto refusal = static_cast<relay::Refusal>(i);
-    AddCount(relay::RefusalName(refusal), counters.refusals[i], relay::RefusalSentence(refusal),
-             *out.mutable_refusals());
+    AddCount(Name(refusal), counters.refusals[i], Sentence(refusal), *out.mutable_refusals());
   }
   const std::pair<std::string_view, uint64_t> named[] = {
       {"requests", counters.requests},

@@ -20,8 +20,8 @@ std::string_view Message(const absl::Status& status) {
 
 absl::StatusOr<DropReason> DropReasonOf(std::string_view name) {
   if (name == "any") return DropReason::kCount;
-  for (size_t i = 0; i < kDropReasonCount; ++i) {
-    if (DropReasonName(static_cast<DropReason>(i)) == name) return static_cast<DropReason>(i);
+  for (size_t i = 0; i < kCountOf<DropReason>; ++i) {
+    if (Name(static_cast<DropReason>(i)) == name) return static_cast<DropReason>(i);
   }
   return absl::InvalidArgumentError(
       fmt::format("filter.drop_reason: there is no reason {}; `sottoctl drops --all` lists the "
@@ -96,8 +96,8 @@ void Fill(const Explanation& explanation, api::Explanation& out) {
     added.set_text(step.text);
   }
   out.set_verdict(text(VerdictName(explanation.verdict)));
-  if (explanation.path) out.set_path(text(PacketPathName(*explanation.path)));
-  if (explanation.drop_reason) out.set_drop_reason(text(DropReasonName(*explanation.drop_reason)));
+  if (explanation.path) out.set_path(text(Name(*explanation.path)));
+  if (explanation.drop_reason) out.set_drop_reason(text(Name(*explanation.drop_reason)));
   out.set_frame(explanation.frame.data(), explanation.frame.size());
   out.set_port(explanation.port);
 }

@@ -105,18 +105,16 @@ void AddTurn(const ControlState& state, MetricFamilies& families) {
                      Number(turn.error_responses[static_cast<size_t>(error)]),
                      {{"code", fmt::format("{}", static_cast<int>(error))}});
   }
-  for (size_t i = 0; i < relay::kRefusalCount; ++i) {
+  for (size_t i = 0; i < kCountOf<relay::Refusal>; ++i) {
     families.Counter("sotto_relay_refusals_total",
                      "Well-formed, authenticated requests that were refused, by reason; `sottoctl "
                      "stats` says what to do about each.",
-                     Number(turn.refusals[i]),
-                     {{"reason", relay::RefusalName(static_cast<relay::Refusal>(i))}});
+                     Number(turn.refusals[i]), {{"reason", Name(static_cast<relay::Refusal>(i))}});
   }
   for (size_t i = 1; i < turn.discards.size(); ++i) {
     families.Counter("sotto_relay_discarded_datagrams_total",
                      "Datagrams that the TURN server discarded, by reason.",
-                     Number(turn.discards[i]),
-                     {{"reason", relay::DiscardName(static_cast<relay::Discard>(i))}});
+                     Number(turn.discards[i]), {{"reason", Name(static_cast<relay::Discard>(i))}});
   }
   families.Gauge("sotto_relay_allocations", "Current number of allocations.", state.allocations);
   families.Gauge("sotto_relay_allocations_limit",
@@ -177,7 +175,7 @@ void AddControlView(const ControlView& view, MetricFamilies& families) {
     const auto event = static_cast<L3Event>(i);
     families.Counter("sotto_relay_l3_packets_total",
                      "Packets that the relay's own IP layer handled (ARP, ND, ICMP), by outcome.",
-                     Number(view.l3[i]), {{"event", L3EventName(event)}});
+                     Number(view.l3[i]), {{"event", Name(event)}});
   }
   families.Gauge("sotto_relay_reassemblies", "Current number of incomplete fragmented datagrams.",
                  view.pending_reassemblies);
@@ -215,18 +213,17 @@ void RelayMetrics::Collect(MetricFamilies& families) const {
 
 void RelayMetrics::CollectPackets(MetricFamilies& families) const {
   const PacketSums sums = SumOf(relay_);
-  for (size_t i = 0; i < kPacketPathCount; ++i) {
+  for (size_t i = 0; i < kCountOf<PacketPath>; ++i) {
     families.Counter("sotto_relay_path_packets_total",
                      "Packets that were forwarded, answered or handed to control, by path through "
                      "the relay.",
-                     Number(sums.paths[i]), {{"path", PacketPathName(static_cast<PacketPath>(i))}});
+                     Number(sums.paths[i]), {{"path", Name(static_cast<PacketPath>(i))}});
   }
-  for (size_t i = 0; i < kDropReasonCount; ++i) {
+  for (size_t i = 0; i < kCountOf<DropReason>; ++i) {
     families.Counter("sotto_relay_dropped_packets_total",
                      "Packets that were dropped, by reason; `sottoctl drops` says what to do about "
                      "each.",
-                     Number(sums.drops[i]),
-                     {{"reason", DropReasonName(static_cast<DropReason>(i))}});
+                     Number(sums.drops[i]), {{"reason", Name(static_cast<DropReason>(i))}});
   }
   families.Histogram("sotto_relay_latency_seconds",
                      "Time that packets spent in the relay, from the poll that received them until "

@@ -153,8 +153,9 @@ TEST(SignaldConfig, DevelopmentIsForLoopback) {
 
 TEST(SignaldConfig, ChangesThatNeedARestartAreNamed) {
   const auto changed = [](const std::string& text) {
-    return ChangedInitOnlyKeys(SignaldConfigSchema(), ParseConfig(kGood, "f.toml")->settings,
-                               ParseConfig(text, "f.toml").value().settings);
+    return CompareConfigs(SignaldConfigSchema(), ParseConfig(kGood, "f.toml")->settings,
+                          ParseConfig(text, "f.toml").value().settings)
+        .init_only;
   };
   EXPECT_THAT(changed(With("[store]", "[calls]\nring_s = 9\n[log]\nlevel = \"debug\"\n[store]")),
               ElementsAre("[calls] ring_s"));

@@ -66,19 +66,19 @@ void AddSessions(const ServiceState& state, MetricFamilies& families) {
                    "Sessions opened, without resumed ones.", Value(sessions.sessions_opened));
   families.Counter("sotto_signaling_sessions_resumed_total", "Sessions resumed.",
                    Value(sessions.sessions_resumed));
-  for (size_t i = 0; i < kSessionEndCount; ++i) {
+  for (size_t i = 0; i < kCountOf<SessionEnd>; ++i) {
     families.Counter("sotto_signaling_sessions_ended_total", "Sessions that ended, by reason.",
                      Value(sessions.sessions_ended[i]),
-                     {{"reason", SessionEndName(static_cast<SessionEnd>(i))}});
+                     {{"reason", Name(static_cast<SessionEnd>(i))}});
   }
   const std::string_view refused = "sotto_signaling_sign_ins_refused_total";
   const std::string_view refused_help =
       "Sign-ins and identity renewals that were refused, by reason: what is wrong with the "
       "identity (a JWT), or that the operator blocks the account, or that the account has too many "
       "devices or sessions.";
-  for (size_t i = 0; i < kIdentityFaultCount; ++i) {
+  for (size_t i = 0; i < kCountOf<IdentityFault>; ++i) {
     families.Counter(refused, refused_help, Value(sessions.identity_faults[i]),
-                     {{"reason", IdentityFaultName(static_cast<IdentityFault>(i))}});
+                     {{"reason", Name(static_cast<IdentityFault>(i))}});
   }
   families.Counter(refused, refused_help, Value(sessions.blocked_refused), {{"reason", "blocked"}});
   families.Counter(refused, refused_help, Value(sessions.full_refused), {{"reason", "too_many"}});
@@ -125,14 +125,13 @@ void AddCalls(const ServiceState& state, MetricFamilies& families) {
                    "Requests about calls that were refused, because of a limit or because they did "
                    "not fit the state of the call.",
                    Value(calls.refused));
-  constexpr std::string_view kTokens[kTokenResultCount] = {"none", "invalid", "unused", "spent",
-                                                           "accepted"};
-  for (size_t i = 0; i < kTokenResultCount; ++i) {
+  for (size_t i = 0; i < kCountOf<TokenResult>; ++i) {
     families.Counter("sotto_signaling_tokens_total",
                      "Decided calls, by result of their privacy token: none presented; invalid; "
                      "valid but unused, because the call did not ring; spent or revoked; "
                      "accepted.",
-                     Value(state.sessions.tokens[i]), {{"result", kTokens[i]}});
+                     Value(state.sessions.tokens[i]),
+                     {{"result", Name(static_cast<TokenResult>(i))}});
   }
 }
 
