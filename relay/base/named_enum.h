@@ -4,8 +4,8 @@
 // and its sentence stand together:
 //
 //   // X(symbol, name, sentence)
-//   #define SOTTO_DOOR_STATES(X)                  \
-//     X(kOpen, "open", "The door can be opened.") \
+//   #define SOTTO_DOOR_STATES(X) [with a backslash at the end of each line but the last]
+//     X(kOpen, "open", "The door can be opened.")
 //     X(kLocked, "locked", "The door is locked; look for the key.")
 //   SOTTO_NAMED_ENUM(DoorState, SOTTO_DOOR_STATES);
 //   SOTTO_ENUM_SENTENCES(DoorState, SOTTO_DOOR_STATES);
