@@ -57,7 +57,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Require(v4.ok() && v6.ok());
 
   uint64_t now_ms = 0;
-  ByteReader reader({data, size});
+  sotto::ByteReader reader({data, size});
   uint8_t what = 0;
   uint16_t frame_size = 0;
   std::span<const uint8_t> frame;
