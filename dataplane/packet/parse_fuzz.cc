@@ -16,11 +16,13 @@ const InterfaceTable& Interfaces() {
     interface.name = "port";
     interface.mac = MacAddress{{2, 0, 0, 0, 0, 1}};
     interface.addresses = {
-        {IpAddress::V4(198, 51, 100, 1), IpPrefix::Parse("198.51.100.0/24").value()},
-        {IpAddress::Parse("2001:db8:1::1").value(), IpPrefix::Parse("2001:db8:1::/64").value()}};
+        {sotto::IpAddress::V4(198, 51, 100, 1), sotto::IpPrefix::Parse("198.51.100.0/24").value()},
+        {sotto::IpAddress::Parse("2001:db8:1::1").value(),
+         sotto::IpPrefix::Parse("2001:db8:1::/64").value()}};
     Interface tagged = interface;
     tagged.vlan = 100;
-    tagged.addresses = {{IpAddress::V4(203, 0, 113, 1), IpPrefix::Parse("203.0.113.0/24").value()}};
+    tagged.addresses = {
+        {sotto::IpAddress::V4(203, 0, 113, 1), sotto::IpPrefix::Parse("203.0.113.0/24").value()}};
     return InterfaceTable::Create({interface, tagged}).value();
   }();
   return interfaces;

@@ -52,7 +52,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
           MakeNullifier(kFixture.recipient, token->epoch + 1, token->serial));
 
   if (size >= kTokenSize + 8) {
-    const int64_t unix_s = static_cast<int64_t>(LoadBe64(data + kTokenSize));
+    const int64_t unix_s = static_cast<int64_t>(sotto::LoadBe64(data + kTokenSize));
     const bool live = IsEpochLive(token->epoch, unix_s);
     Require(!live || IsEpochKeyable(token->epoch, unix_s));
     Require(!live || token->epoch >= OldestLiveEpoch(unix_s));

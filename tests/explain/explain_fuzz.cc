@@ -23,11 +23,11 @@ constexpr uint8_t kRightChecksum = 2;
 
 void FixIpv4Checksum(std::vector<uint8_t>& frame) {
   const size_t ip = frame.size() > 16 && frame[12] == 0x81 ? 18 : 14;
-  if (frame.size() < ip + 20 || LoadBe16(&frame[ip - 2]) != kEtherTypeIpv4) return;
+  if (frame.size() < ip + 20 || sotto::LoadBe16(&frame[ip - 2]) != kEtherTypeIpv4) return;
   const size_t header_size = (frame[ip] & 0x0f) * 4u;
   if (header_size < 20 || ip + header_size > frame.size()) return;
   frame[ip + 10] = frame[ip + 11] = 0;
-  const uint16_t checksum = ChecksumOf(SumWords(&frame[ip], header_size));
+  const uint16_t checksum = sotto::ChecksumOf(sotto::SumWords(&frame[ip], header_size));
   std::memcpy(&frame[ip + 10], &checksum, sizeof(checksum));
 }
 
