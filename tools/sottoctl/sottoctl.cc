@@ -48,22 +48,17 @@ void AddGlobalOptions(CLI::App& app, GlobalOptions& options) {
   app.add_flag("--signaling", options.signaling,
                "Ask sotto-signald, for commands that both daemons have: status, reload, config, "
                "log");
-  app.add_option("--ca", options.target.ca_file,
-                 "The CA that issued the daemon's certificate, in PEM")
-      ->type_name("FILE");
-  app.add_option("--cert", options.target.cert_file, "The client certificate, in PEM")
-      ->type_name("FILE");
-  app.add_option("--key", options.target.key_file,
-                 "The private key of the client certificate, in PEM")
-      ->type_name("FILE");
+  AddFile(app, "--ca", options.target.ca_file,
+          "The CA that issued the daemon's certificate, in PEM");
+  AddFile(app, "--cert", options.target.cert_file, "The client certificate, in PEM");
+  AddFile(app, "--key", options.target.key_file,
+          "The private key of the client certificate, in PEM");
   AddText(
       app, "--timeout", "DURATION",
       [&options](const std::string& text) {
         const auto timeout = ParseDuration(text);
-        if (!timeout.ok()) {
-          throw CLI::ValidationError("--timeout", std::string(timeout.status().message()));
-        }
-        if (timeout->count() == 0) throw CLI::ValidationError("--timeout", "must be more than 0");
+        if (!timeout.ok()) RefuseOption("--timeout", std::string(timeout.status().message()));
+        if (timeout->count() == 0) RefuseOption("--timeout", "must be more than 0");
         options.target.timeout = *timeout;
       },
       "How long to wait for an answer, or for its next part; default: 10s");
